@@ -1,0 +1,30 @@
+"""Making the topics of the table on a Kafka; existing ones are left alone."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas.topics import specs
+
+DEMO_NODES = ("31-yct", "31-sdk")
+
+
+async def create_topics(bootstrap: str, nodes: tuple[str, ...] = DEMO_NODES) -> None:
+    """Create every missing topic; raises the KafkaError of the first that cannot be made."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [
+            NewTopic(spec.name, spec.partitions, 1, topic_configs=spec.config)
+            for spec in specs(nodes)
+            if spec.name not in there
+        ]
+        if missing:
+            answer = await admin.create_topics(missing)
+            for row in answer.topic_errors:
+                if row[1] not in (0, TopicAlreadyExistsError.errno):
+                    raise for_code(row[1])(f"topic {row[0]}")
+    finally:
+        await admin.close()

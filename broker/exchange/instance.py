@@ -1,0 +1,202 @@
+"""The life of one gateway instance on the exchange: its epoch, its leases, its readers, its probes, its health."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from broker.bus import telemetry
+from broker.bus.clock import now_ms
+from broker.bus.kafka import KafkaFailure
+from broker.bus.lots import Lane
+from broker.bus.redis import RedisFailure
+from broker.exchange.exchange import Exchange
+from broker.exchange.leases import Leases
+from broker.exchange.ledger import EpochError
+from broker.exchange.replies import ReplyReader
+from schemas.lot import REQUEST_TYPE
+from schemas.regions import PROVINCES
+from schemas.topics import LANE_PARTITIONS, reply_topic, request_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka import AIOKafkaProducer
+
+    from broker.bus.lots import Packer
+    from broker.exchange.exchange import Bounds
+    from broker.exchange.ledger import Ledger
+    from broker.exchange.replies import ReplyOpener
+
+_TICK_SECONDS = 1.0
+_SETTLE_SECONDS = 2.0  # after Redis was emptied: time for every instance to write its in-flight records again
+_PROBE_SECONDS = 2.0
+_OVERDUE_LOOK_SECONDS = 0.1
+_SILENT_SECONDS = 12.0
+
+
+class HomeLostError(Exception):
+    """Another instance took our reply partition; the process starts anew with another one."""
+
+
+class Instance:
+    """One instance of a node; `exchange` is what the gateway asks."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        bootstrap: str,
+        name: str,
+        ledger: Ledger,
+        packer: Packer,
+        opener: ReplyOpener,
+        kafka: AIOKafkaProducer,
+        bounds: Bounds,
+    ) -> None:
+        self._node, self._ledger, self._packer, self._kafka = node, ledger, packer, kafka
+        self._leases = Leases(ledger)
+        self._home = -1
+        self._lanes: dict[str, Lane] = {}
+        self._settled_at = 0.0
+        self.whole = False
+        self.redis_away = "not asked yet"
+        self._probe: asyncio.Task[None] | None = None
+        self._probe_acknowledged = 0.0
+        self._probe_read = time.monotonic()
+        self.exchange = Exchange(
+            ledger=ledger,
+            lanes=self._current_lanes,
+            opener=opener,
+            bounds=bounds,
+            incarnation=self._leases.incarnation,
+            home=lambda: self._home,
+        )
+        readers = {
+            "bootstrap": bootstrap,
+            "topic": reply_topic(node),
+            "ledger": ledger,
+            "opener": opener,
+            "kafka": kafka,
+            "taken": self.exchange.taken,
+        }
+        self._reader = ReplyReader(**readers, name=f"{name}-home", drained=self._read_home)  # type: ignore[arg-type]
+        self._drainer = ReplyReader(**readers, name=f"{name}-drain", drained=lambda *_: None)  # type: ignore[arg-type]
+
+    async def run(self) -> None:
+        """Live until an error; whoever keeps the process starts it again."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self._keep, self._reader.run, self._drainer.run, self._probe_often, self._hear):
+                tasks.create_task(part())
+
+    async def stop(self) -> None:
+        """Nothing new comes: what was handed over is sent, then the leases are given back."""
+        await asyncio.gather(*(lane.lots.drain() for lane in self._lanes.values()))
+        await self._leases.release()
+
+    def unready(self) -> str:
+        """Empty when requests can be taken, else what is away."""
+        if self.redis_away:
+            return "redis"
+        if self._home < 0 or time.monotonic() - self._probe_read > 3 * _PROBE_SECONDS:
+            return "kafka"
+        return "" if self.whole else "answers"
+
+    def _current_lanes(self) -> Mapping[str, Lane]:
+        return self._lanes
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._check_epoch()
+                await self._keep_leases()
+                self.whole = await self._ledger.rebuilt_count() >= LANE_PARTITIONS
+                self.redis_away = await self._ledger.away()
+            except (*RedisFailure, EpochError) as error:
+                if not self.redis_away:
+                    telemetry.log.warning("redis is away", part="exchange", error=type(error).__name__)
+                self.redis_away = "unreachable"
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def _check_epoch(self) -> None:
+        epoch = await self._ledger.current_epoch(uuid.uuid4().hex)
+        if epoch == self._ledger.epoch:
+            return
+        telemetry.log.info("redis has a new epoch", in_flight=len(self.exchange.flights))
+        self.whole = False
+        self._settled_at = time.monotonic() + _SETTLE_SECONDS
+        self._drainer.hold([])
+        self._ledger.epoch = epoch
+        await self._keep_home()
+        claims = [flight.claim for flight in self.exchange.flights.values()]
+        await self._ledger.rewrite(claims, incarnation=self._leases.incarnation, partition=self._home)
+
+    async def _keep_home(self) -> None:
+        place = await self._leases.home(self._home)
+        if place is None:
+            raise HomeLostError
+        if place != self._home:
+            self._home = place
+            reply_to = f"{reply_topic(self._node)}/{place}"
+            self._lanes = {
+                province: Lane(
+                    topic=request_topic(province),
+                    to=province,
+                    event_type=REQUEST_TYPE,
+                    reply_to=reply_to,
+                    packer=self._packer,
+                    kafka=self._kafka,
+                )
+                for province in PROVINCES
+            }
+            self._reader.hold([place])
+
+    async def _keep_leases(self) -> None:
+        await self._keep_home()
+        if time.monotonic() >= self._settled_at:
+            self._drainer.hold(await self._leases.drains())
+
+    def _read_home(self, partition: int, read_ms: int) -> None:
+        if partition == self._home:
+            self._probe_read = time.monotonic()
+            self.exchange.drained(read_ms)
+
+    async def _probe_often(self) -> None:
+        """A probe to each partition we read every two seconds, to our home at once when a deadline has passed."""
+        rounds = 0.0
+        while True:
+            await asyncio.sleep(_OVERDUE_LOOK_SECONDS)
+            now = time.monotonic()
+            if self._probe is not None and not self._probe.done():
+                continue
+            if self._probe_acknowledged - self._probe_read > _SILENT_SECONDS:
+                raise RuntimeError("probes are acknowledged but do not come back: the reply consumer is stuck")
+            everywhere = now - rounds >= _PROBE_SECONDS
+            if self._home >= 0 and (everywhere or self.exchange.overdue(now_ms())):
+                rounds = now if everywhere else rounds
+                self._probe = asyncio.ensure_future(self._probe_once(everywhere=everywhere))
+
+    async def _probe_once(self, *, everywhere: bool) -> None:
+        try:
+            await self._reader.probe(self._home)
+            self._probe_acknowledged = time.monotonic()
+            if everywhere:
+                await self._drainer.probe_all()
+        except KafkaFailure as error:
+            telemetry.log.warning("probe failed", error=type(error).__name__)
+
+    async def _hear(self) -> None:
+        """Wake those who joined a request of another instance when its answer is written."""
+        channel = f"{self._ledger.base}answered"
+        while True:
+            try:
+                async with self._ledger.redis.pubsub() as pushes:
+                    await pushes.subscribe(channel)
+                    while True:
+                        push = await pushes.get_message(ignore_subscribe_messages=True, timeout=_TICK_SECONDS)
+                        if push and (event := self.exchange.joined.get(push["data"].decode())):
+                            event.set()
+            except RedisFailure:
+                await asyncio.sleep(_TICK_SECONDS)

@@ -1,0 +1,311 @@
+"""The node's book in Redis: who asked what (ids), what was answered (sealed), how far the reply topic was read.
+
+Every script carries the epoch: a Redis that was emptied has another one or none, and nothing is written to it before
+the in-flight records are written again. Offsets lie beside the answers, so that a Redis that lost answers has also
+lost the place, and the reply topic is read again from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from broker.bus.clock import now_ms
+from broker.bus.redis import prefix
+from schemas.lot import CLOCK_TOLERANCE_MS, WireRecord
+from schemas.topics import LANE_PARTITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+_FULL = 0.9  # of Redis' memory: beyond it nothing new is accepted, so that answers can still be written
+
+
+class EpochError(Exception):
+    """Redis is not the one we knew: nothing was written."""
+
+
+class RebuildingError(Exception):
+    """Redis was emptied and the reply topic has not been read again yet: an unknown id may be a known one."""
+
+
+# A request is a hash: d digest, x deadline, i incarnation, p reply partition, v province, u application,
+# f "1" once its produce failed, a answer (lot/place/append ms).
+# ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
+# id, digest, deadline, province, application, rate, nonce.
+_CLAIM = """
+local base = KEYS[1]
+if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
+local whole = redis.call('HLEN', base .. 'rebuilt') >= tonumber(ARGV[4])
+local now, out = tonumber(ARGV[5]), {}
+for n = 6, #ARGV, 7 do
+  local id, digest, deadline, province = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
+  local application, rate, nonce = ARGV[n + 4], tonumber(ARGV[n + 5]), ARGV[n + 6]
+  local key = base .. 'req:' .. id
+  local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'a')
+  local verdict
+  if r[1] then
+    if r[1] ~= digest then verdict = {'conflict'}
+    elseif r[6] then verdict = {'answered', r[6], r[2], r[4]}
+    elseif tonumber(r[2]) <= now then verdict = {'join', '', r[2], r[4]}
+    elseif r[3] == ARGV[2] and r[5] ~= '1' then verdict = {'mine', '', r[2], r[4]}
+    elseif r[5] ~= '1' and redis.call('GET', base .. 'lease:' .. r[4]) == r[3] .. ':home' then
+      redis.call('SET', base .. 'join:' .. id, '1', 'PX', 700000)
+      verdict = {'join', '', r[2], r[4]}
+    else
+      redis.call('HSET', key, 'i', ARGV[2], 'p', ARGV[3], 'f', '0')
+      verdict = {'again', '', r[2], ARGV[3]}
+    end
+  elseif not whole then verdict = {'rebuilding'}
+  else
+    local second = base .. 'rate:' .. application .. ':' .. math.floor(now / 1000)
+    local used = redis.call('INCR', second)
+    if used == 1 then redis.call('PEXPIRE', second, 2000) end
+    if used > rate then verdict = {'rate'} end
+    if not verdict and nonce ~= '' then
+      local seen = redis.call('SET', base .. 'nonce:' .. application .. ':' .. nonce, id, 'NX', 'GET', 'PX', 600000)
+      if seen and seen ~= id then verdict = {'nonce'} end
+    end
+    if not verdict then
+      redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', province, 'u', application)
+      redis.call('PEXPIREAT', key, tonumber(deadline) + 1200000)
+      verdict = {'new', '', deadline, ARGV[3]}
+    end
+  end
+  out[#out + 1] = verdict
+end
+return out
+"""
+
+# ARGV: epoch, partition, next offset, read up to (append ms), now, then of each lot its id and bytes and the number
+# of its items, then of each item id, place, append ms, digest, deadline, province, application.
+# Of each item: 1 taken, 0 answered by another reply, -1 came too late, -2 another request's or another province's.
+_ANSWER = """
+local base = KEYS[1]
+if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
+local now, out, n = tonumber(ARGV[5]), {}, 6
+while n <= #ARGV do
+  local lot, items, kept = ARGV[n], tonumber(ARGV[n + 2]), false
+  local bytes = ARGV[n + 1]
+  n = n + 3
+  for _ = 1, items do
+    local id, place, at, digest = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
+    local deadline, province, application = ARGV[n + 4], ARGV[n + 5], ARGV[n + 6]
+    n = n + 7
+    local key, pointer = base .. 'req:' .. id, lot .. '/' .. place .. '/' .. at
+    local r = redis.call('HMGET', key, 'a', 'x', 'd', 'v', 'u')
+    local verdict = 1
+    if r[1] then verdict = (r[1] == pointer) and 1 or 0
+    elseif tonumber(at) > tonumber(r[2] or deadline) then verdict = -1
+    elseif r[3] and digest ~= '' and (r[3] ~= digest or r[5] ~= application) then verdict = -2
+    elseif r[4] and r[4] ~= province then verdict = -2
+    else
+      redis.call('HSET', key, 'a', pointer)
+      if not r[3] then redis.call('HSET', key, 'd', digest, 'x', deadline, 'v', province, 'u', application) end
+      redis.call('PEXPIREAT', key, math.max(now, tonumber(r[2] or deadline)) + 1200000)
+      if redis.call('EXISTS', base .. 'join:' .. id) == 1 then redis.call('PUBLISH', base .. 'answered', id) end
+      kept = true
+    end
+    out[#out + 1] = verdict
+  end
+  if kept then redis.call('SET', base .. 'lot:' .. lot, bytes, 'PX', 600000) end
+end
+redis.call('HSET', base .. 'offset', ARGV[2], ARGV[3])
+if tonumber(ARGV[4]) > tonumber(redis.call('HGET', base .. 'drained', ARGV[2]) or '0') then
+  redis.call('HSET', base .. 'drained', ARGV[2], ARGV[4])
+end
+return out
+"""
+
+# ARGV: epoch, home partition and incarnation, then of each item id, digest, deadline, province, application.
+_REWRITE = """
+local base = KEYS[1]
+if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
+for n = 4, #ARGV, 5 do
+  local key = base .. 'req:' .. ARGV[n]
+  if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
+    redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 'p', ARGV[2], 'v', ARGV[n + 3], 'u', ARGV[n + 4])
+    redis.call('PEXPIREAT', key, tonumber(ARGV[n + 2]) + 1200000)
+  end
+end
+return 1
+"""
+
+
+class Claim(NamedTuple):
+    """One request to be written into the book before it is produced."""
+
+    request_id: str
+    digest: str
+    deadline_ms: int
+    province: str
+    application: str
+    per_second: int = 0
+    nonce: str = ""
+
+
+class Claimed(NamedTuple):
+    """What the book says: `verdict` is new, again, mine, join, answered, conflict, rate, nonce."""
+
+    verdict: str
+    pointer: str
+    deadline_ms: int
+    partition: int
+
+
+class ReplyEntry(NamedTuple):
+    """One item of a reply lot as the book takes it."""
+
+    request_id: str
+    place: int
+    appended_ms: int
+    digest: str
+    deadline_ms: int
+    province: str
+    application: str
+
+
+class ReplyLot(NamedTuple):
+    """A verified reply lot, sealed as it came."""
+
+    lot_id: str
+    record: WireRecord
+    entries: Sequence[ReplyEntry]
+
+
+class Known(NamedTuple):
+    """What the book holds of one request."""
+
+    digest: str
+    deadline_ms: int
+    partition: int
+    province: str
+    application: str
+    pointer: str
+    drained_ms: int  # how far the recorded reply partition was read
+
+
+_lot_encode = msgspec.msgpack.Encoder().encode
+_lot_decode = msgspec.msgpack.Decoder(WireRecord).decode
+
+
+class Ledger:
+    """The book of one node; `epoch` is the life of Redis that this instance writes to."""
+
+    def __init__(self, redis: Redis, node: str) -> None:
+        self.redis, self.base = redis, prefix(node)
+        self.epoch = b""
+        self._claim = redis.register_script(_CLAIM)
+        self._answer = redis.register_script(_ANSWER)
+        self._rewrite = redis.register_script(_REWRITE)
+
+    async def claim(
+        self, claims: Sequence[Claim], *, incarnation: str, partition: int, now: int
+    ) -> list[Claimed | Exception]:
+        """One verdict a claim; RebuildingError in the place of an unknown id. Raises EpochError, RedisError."""
+        args: list[str | bytes | int] = [self.epoch, incarnation, partition, LANE_PARTITIONS, now]
+        for one in claims:
+            args += [
+                one.request_id,
+                one.digest,
+                one.deadline_ms,
+                one.province,
+                one.application,
+                one.per_second,
+                one.nonce,
+            ]
+        rows = await self._claim(keys=[self.base], args=args)
+        if rows == b"epoch":
+            raise EpochError
+        return [_claimed([part.decode() for part in row]) for row in rows]
+
+    async def fail(self, request_id: str) -> None:
+        """Say that a produce failed for good, so that a repeat may produce again."""
+        await self.redis.hset(f"{self.base}req:{request_id}", "f", "1")
+
+    async def answer(
+        self, lots: Sequence[ReplyLot], *, partition: int, next_offset: int, read_ms: int, now: int
+    ) -> list[int]:
+        """Write answers, place and drained mark together; a verdict an item, see _ANSWER. Raises EpochError."""
+        args: list[str | bytes | int] = [self.epoch, partition, next_offset, read_ms, now]
+        for lot in lots:
+            args += [lot.lot_id, _lot_encode(lot.record), len(lot.entries)]
+            for entry in lot.entries:
+                args += entry
+        verdicts = await self._answer(keys=[self.base], args=args)
+        if verdicts == b"epoch":
+            raise EpochError
+        return list(verdicts)
+
+    async def rewrite(self, claims: Sequence[Claim], *, incarnation: str, partition: int) -> None:
+        """Write in-flight records again after Redis was emptied."""
+        args: list[str | bytes | int] = [self.epoch, partition, incarnation]
+        for one in claims:
+            args += [one.request_id, one.digest, one.deadline_ms, one.province, one.application]
+        if await self._rewrite(keys=[self.base], args=args) == b"epoch":
+            raise EpochError
+
+    async def offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where to read on, for those partitions that were read before in this life of Redis."""
+        places = await self.redis.hmget(f"{self.base}offset", [str(p) for p in partitions])
+        return {p: int(place) for p, place in zip(partitions, places, strict=True) if place is not None}
+
+    async def rebuilt(self, partition: int) -> None:
+        """Say that this partition was read to its end in this life of Redis."""
+        await self.redis.hset(f"{self.base}rebuilt", str(partition), self.epoch)
+
+    async def rebuilt_count(self) -> int:
+        return int(await self.redis.hlen(f"{self.base}rebuilt"))
+
+    async def current_epoch(self, fresh: str) -> bytes:
+        """The life of Redis as it stands; a Redis without one begins it with `fresh`."""
+        await self.redis.set(f"{self.base}epoch", fresh, nx=True)
+        epoch: Any = await self.redis.get(f"{self.base}epoch")
+        return epoch or b""
+
+    async def away(self) -> str:
+        """Empty when Redis can take more: not nearly full, and its clock agrees with ours."""
+        memory = await self.redis.info("memory")
+        if memory["maxmemory"] and memory["used_memory"] > _FULL * memory["maxmemory"]:
+            return "full"
+        seconds, micros = await self.redis.time()
+        apart = seconds * 1000 + micros // 1000 - now_ms()
+        return "clock" if abs(apart) > CLOCK_TOLERANCE_MS else ""
+
+    async def find(self, request_id: str) -> Known | None:
+        """What is known of a request; raises RebuildingError for an unknown one while the book is not whole."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a"])
+            pipe.hgetall(f"{self.base}drained")
+            pipe.hlen(f"{self.base}rebuilt")
+            row, drained, rebuilt = await pipe.execute()
+        if row[1] is None:
+            if rebuilt < LANE_PARTITIONS:
+                raise RebuildingError
+            return None
+        digest, deadline, partition, province, application, pointer = (part.decode() if part else "" for part in row)
+        return Known(
+            digest=digest,
+            deadline_ms=int(deadline),
+            partition=int(partition or 0),
+            province=province,
+            application=application,
+            pointer=pointer,
+            drained_ms=int(drained.get(partition.encode(), 0)),
+        )
+
+    async def lot(self, lot_id: str) -> WireRecord | None:
+        """A reply lot sealed as it came, None when it is no longer kept."""
+        raw: Any = await self.redis.get(f"{self.base}lot:{lot_id}")
+        return None if raw is None else _lot_decode(raw)
+
+
+def _claimed(row: list[str]) -> Claimed | Exception:
+    if row[0] == "rebuilding":
+        return RebuildingError()
+    if len(row) == 1:
+        return Claimed(row[0], "", 0, 0)
+    return Claimed(row[0], row[1], int(row[2]), int(row[3]))

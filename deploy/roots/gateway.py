@@ -1,0 +1,110 @@
+"""The composition root of one gateway instance."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from broker.bus import kafka, redis, telemetry
+from broker.bus.clock import now_ms
+from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
+from broker.bus.lots import Packer
+from broker.exchange.exchange import Bounds
+from broker.exchange.instance import Instance
+from broker.exchange.ledger import Ledger
+from broker.exchange.replies import ReplyOpener
+from broker.gateway.app import TokenEndpoint, build
+from broker.gateway.sharing import Desk
+from broker.gateway.tokens import TokenDesk
+from broker.registry.follower import Follower
+from broker.registry.stored import StoredRegistry
+from deploy.roots.lifetime import until_stopped
+from schemas.lot import LotError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker.bus.settings import GatewaySettings
+    from broker.registry.snapshot import Snapshot
+
+_DRAIN_SECONDS = 7  # within the ten seconds before SIGKILL
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has one place for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Run until SIGTERM, then answer whom we hold, send what was taken, and go."""
+    telemetry.configure(settings.name, settings.metrics_port)
+    keys, registrar = read_keys(settings.keys), read_keys(settings.registrar)
+    connection = redis.connect(settings.redis)
+    follower = Follower(
+        bootstrap=settings.kafka,
+        name=f"{settings.name}-follower",
+        registrar=registrar.signing,
+        stored=StoredRegistry(connection, settings.node),
+    )
+
+    def snapshot() -> Snapshot:
+        if follower.snapshot is None:
+            raise LotError("sender")
+        return follower.snapshot
+
+    signer, ledger = KeySigner(keys.signing), Ledger(connection, settings.node)
+    producer = kafka.producer(settings.kafka, settings.name)
+    await producer.start()
+    instance = Instance(
+        node=settings.node,
+        bootstrap=settings.kafka,
+        name=settings.name,
+        ledger=ledger,
+        packer=Packer(party=settings.node, signer=signer, sealer=Sealer(), recipients=snapshot),
+        opener=ReplyOpener(node=settings.node, opener=KeyOpener(keys.sealing), snapshot=snapshot),
+        kafka=producer,
+        bounds=Bounds(settings.max_in_flight, settings.max_in_flight_per_lane, settings.max_in_flight_per_application),
+    )
+
+    def unready() -> str:
+        return instance.unready() or ("" if follower.fresh(now_ms()) else "registry")
+
+    desk = Desk(
+        exchange=instance.exchange,
+        tokens=TokenDesk(node=settings.node, key=keys.signing.public),
+        snapshot=snapshot,
+        unready=unready,
+    )
+    token = TokenEndpoint(node=settings.node, signer=signer, redis=connection, base=ledger.base, snapshot=snapshot)
+    server = _Server(
+        uvicorn.Config(
+            build(desk=desk, token=token, unready=unready),
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            limit_concurrency=4_096,
+            backlog=2_048,
+        )
+    )
+
+    async def stop() -> None:
+        server.should_exit = True
+
+    try:
+        await until_stopped(server.serve(), follower.run(), instance.run(), stop=stop)
+    finally:
+        with contextlib.suppress(*redis.RedisFailure, TimeoutError):
+            await instance.stop()
+        await producer.stop()
+        await connection.aclose()

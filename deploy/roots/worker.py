@@ -1,0 +1,71 @@
+"""The composition root of a worker agent: everything is made here once and handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from broker.bus import kafka, redis, telemetry
+from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
+from broker.bus.lots import Packer
+from broker.registry.reader import RegistryReader
+from broker.registry.stored import StoredRegistry
+from deploy.roots.lifetime import until_stopped
+from schemas.topics import request_topic
+from workers.effects import Effects
+from workers.engine.bare import BareEngine
+from workers.engine.lane import LaneWork
+from workers.evidence import EvidenceWriter
+from workers.handler import Handler
+from workers.presence import PresenceLoop
+from workers.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from broker.bus.settings import WorkerSettings
+    from workers.engine.port import Engine
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Run until SIGTERM; an error ends the process, and whoever keeps it starts it again."""
+    telemetry.configure(settings.name, settings.metrics_port)
+    keys, registrar = read_keys(settings.keys), read_keys(settings.registrar)
+    connection = redis.connect(settings.redis)
+    stored = StoredRegistry(connection, settings.province)
+    registry = RegistryReader(redis=connection, stored=stored, registrar=registrar.signing)
+    signer = KeySigner(keys.signing)
+    packer = Packer(party=settings.province, signer=signer, sealer=Sealer(), recipients=registry.current)
+    producer = kafka.producer(settings.kafka, settings.name)
+    await producer.start()
+    gate = asyncio.Event()
+    store = SqliteStore(settings.store)
+    handler = Handler(
+        province=settings.province,
+        registry=registry,
+        opener=KeyOpener(keys.sealing),
+        effects=Effects(connection, settings.province),
+        store=store,
+        evidence=EvidenceWriter(party=settings.province, keys=keys, packer=packer, kafka=producer),
+    )
+    lane = LaneWork(handle=handler, kafka=producer, gate=gate, lots_in_work=settings.lots_in_work)
+    presence = PresenceLoop(
+        province=settings.province, signer=signer, kafka=producer, redis=connection, registry=registry, gate=gate
+    )
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            engine = _engine(settings, lane, Path(folder))
+            await until_stopped(engine.run(), registry.run(), presence.run(), stop=engine.stop)
+    finally:
+        await producer.stop()
+        await store.close()
+        await connection.aclose()
+
+
+def _engine(settings: WorkerSettings, lane: LaneWork, folder: Path) -> Engine:
+    topic, group = request_topic(settings.province), f"certlane.worker.{settings.province}"
+    if settings.engine == "aiokafka":
+        return BareEngine(bootstrap=settings.kafka, topic=topic, group=group, lane=lane)
+    from workers.engine.faust import FaustEngine  # noqa: PLC0415  # 25 MB that the other engine need not carry
+
+    return FaustEngine(bootstrap=settings.kafka, topic=topic, group=group, lane=lane, folder=folder)

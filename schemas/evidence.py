@@ -1,0 +1,76 @@
+"""The evidence record, which tells nothing, and its detail, which is sealed to its own party (DESIGN §9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from schemas.items import encode
+from schemas.suites import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIGNATURE_HEADER = "signature"  # the reply's JWS stands beside the body, which stays byte-exact
+
+
+class EvidenceItem(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The request and the salted hash (base64url, Merkle leaf) of its detail."""
+
+    request_id: str
+    detail: str
+
+
+class EvidenceBody(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One reply lot: `writer` and `number` place it in its chain, `root` commits to the reply's items."""
+
+    writer: str
+    number: int
+    previous: str
+    request_lot: str
+    reply_lot: str
+    root: str
+    time: int
+    attempt: int
+    items: tuple[EvidenceItem, ...]
+
+
+class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Who asked for whose certificate, for what, and what was judged and released; the holder as a keyed hash."""
+
+    request_id: str
+    node: str
+    application: str
+    interface: str
+    org_code: str
+    operator: str
+    item_code: str
+    business_code: str
+    purpose: str
+    scene: str
+    scenario: str
+    type_code: str
+    certificate_id: str
+    holder: str
+    fields: tuple[str, ...]
+    status: int
+    condition: str
+    request_digest: str
+    reply_leaf: str
+    attempt: int
+    hops: Mapping[str, int]
+
+
+def body_digest(body: bytes) -> bytes:
+    """What the reply's signature carries and the next record of the chain names as `previous`."""
+    return sha256(body)
+
+
+def evidence_id(party: str, reply_lot: str, place: int) -> str:
+    """The name of one judgement: party, reply lot, place in it."""
+    return f"{party}:{reply_lot}:{place}"
+
+
+def encode_body(body: EvidenceBody) -> bytes:
+    return encode(body)

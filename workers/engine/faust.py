@@ -1,0 +1,111 @@
+"""The default engine: Faust for assignment, rebalancing and supervision, and nothing else of it (DESIGN §8).
+
+Its own ways lose messages (concurrency > 1, streams that acknowledge by themselves), its web server listens on all
+addresses and its time-outs are minutes long; every setting below overrides such a default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import faust
+
+from broker.bus.kafka import Incoming
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workers.engine.lane import LaneWork
+
+logging.getLogger("faust").setLevel(logging.ERROR)  # it tells its whole life at warning
+logging.getLogger("mode").setLevel(logging.ERROR)
+
+
+def _app(bootstrap: str, group: str, folder: Path) -> Any:
+    return faust.App(
+        group,
+        broker=f"kafka://{bootstrap}",
+        datadir=folder,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.5,
+        broker_rebalance_timeout=10.0,
+        broker_request_timeout=10.0,
+        broker_commit_interval=0.5,
+        broker_max_poll_interval=600.0,  # a paused lane reads nothing for as long as Redis is away
+        producer_request_timeout=10.0,
+        consumer_max_fetch_size=4 << 20,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=32,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+
+class FaustEngine:
+    """One agent on one lane; the handler's work is `lane`'s business."""
+
+    def __init__(self, *, bootstrap: str, topic: str, group: str, lane: LaneWork, folder: Path) -> None:
+        self._lane = lane
+        self._app = _app(bootstrap, group, folder)
+        self._stopped = asyncio.Event()
+        source = self._app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        self._app.agent(source, concurrency=1, name=group)(self._take)
+        self._app.on_partitions_revoked.connect(self._revoked)
+
+    async def run(self) -> None:
+        """Consume until `stop`; raises when Faust or a lot's publishing failed."""
+        await self._app.start()
+        ends = [
+            asyncio.ensure_future(self._app.wait_until_stopped()),
+            asyncio.ensure_future(self._stopped.wait()),
+            asyncio.ensure_future(_crash_of(self._app)),
+        ]
+        try:
+            await asyncio.wait([*ends, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
+            if not self._stopped.is_set():
+                if self._lane.failed.done():
+                    self._lane.failed.result()
+                raise RuntimeError("the consumer ended by itself") from self._app.crash_reason
+        finally:
+            for end in ends:
+                end.cancel()
+            await self._lane.revoke()
+            await self._app.stop()
+
+    async def stop(self) -> None:
+        self._stopped.set()
+
+    async def _take(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            record = Incoming(
+                topic=message.topic,
+                partition=message.partition,
+                offset=message.offset,
+                appended_ms=int(message.timestamp * 1000),
+                headers=_pairs(message.headers),
+                value=message.value or b"",
+            )
+            await self._lane.submit(record, event.ack)
+
+    async def _revoked(self, _app: object, revoked: set[Any], **_more: object) -> None:
+        await self._lane.revoke({tp.partition for tp in revoked})
+
+
+def _pairs(headers: Any) -> list[tuple[str, bytes]]:
+    if not headers:
+        return []
+    return list(headers.items()) if hasattr(headers, "items") else list(headers)
+
+
+async def _crash_of(app: Any) -> None:
+    """Wait until a service of Faust has crashed; it has no public event for it."""
+    while app.crash_reason is None:  # noqa: ASYNC110  # see above
+        await asyncio.sleep(0.5)

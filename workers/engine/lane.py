@@ -1,0 +1,92 @@
+"""What both engines share: bounded lots in work, publish then acknowledge, what happens when a partition is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+
+from broker.bus import telemetry
+from broker.bus.kafka import KafkaFailure, send
+from broker.bus.quarantine import quarantined
+from workers.engine.port import Work
+from workers.engine.prefix import Prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka import AIOKafkaProducer
+
+    from broker.bus.kafka import Incoming
+    from workers.engine.port import Handle
+
+FINISH_SECONDS = 2.0
+
+
+class LaneWork:
+    """Lots in work of one agent."""
+
+    def __init__(self, *, handle: Handle, kafka: AIOKafkaProducer, gate: asyncio.Event, lots_in_work: int) -> None:
+        self._handle, self._kafka, self._gate = handle, kafka, gate
+        self._slots = asyncio.Semaphore(lots_in_work)
+        self._prefixes: dict[int, Prefix] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[int, Work]] = {}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.taken = 0
+
+    async def submit(self, record: Incoming, acknowledge: Callable[[], None]) -> None:
+        """Take a record into work as soon as the lane is open and a slot is free."""
+        prefix = self._prefixes.setdefault(record.partition, Prefix())
+        finish = prefix.begin(acknowledge)
+        await self._gate.wait()
+        await self._slots.acquire()
+        if prefix.closed:  # taken away while it waited: whoever has the partition now will get it
+            self._slots.release()
+            return
+        self.taken += 1
+        work = Work()
+        task = asyncio.ensure_future(self._run(record, work, finish))
+        self._tasks[task] = (record.partition, work)
+        telemetry.LOTS_IN_WORK.set(len(self._tasks))
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._slots.release()
+        telemetry.LOTS_IN_WORK.set(len(self._tasks))
+        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def _run(self, record: Incoming, work: Work, finish: Callable[[], None]) -> None:
+        try:
+            async for out in self._handle(record, work):
+                await send(self._kafka, out.topic, out.record, partition=out.partition)
+        except (UnknownTopicOrPartitionError, MessageSizeTooLargeError):
+            await self._put_aside(record, "replyto")
+        except KafkaFailure:
+            raise  # ambiguous: the process ends, is started again, and the lot comes again
+        except Exception:  # the outermost loop: a defect of ours must not stop the lane
+            telemetry.log.exception("defect", topic=record.topic, partition=record.partition, offset=record.offset)
+            await self._put_aside(record, "defect")
+        finish()
+
+    async def _put_aside(self, record: Incoming, reason: str) -> None:
+        out = quarantined(record, reason)
+        await send(self._kafka, out.topic, out.record, partition=out.partition)
+
+    async def revoke(self, partitions: set[int] | None = None) -> None:
+        """Give partitions back (all when None): cancel what has not reached its record, wait 2 s for the rest."""
+        finishing = []
+        for task, (partition, work) in list(self._tasks.items()):
+            if partitions is not None and partition not in partitions:
+                continue
+            if work.recording:
+                finishing.append(task)
+            else:
+                task.cancel()
+        if finishing:
+            await asyncio.wait(finishing, timeout=FINISH_SECONDS)
+        for partition in list(self._prefixes) if partitions is None else partitions:
+            if prefix := self._prefixes.pop(partition, None):
+                prefix.close()

@@ -1,0 +1,99 @@
+"""The evidence writer: one chain, one partition, one incarnation; evidence and detail are durable before a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import uuid
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.bus.clock import now_ms
+from schemas.evidence import SIGNATURE_HEADER, Detail, EvidenceBody, EvidenceItem, body_digest, encode_body
+from schemas.items import encode
+from schemas.jose import b64, unb64
+from schemas.lot import DETAIL_TYPE, REPLY_TYPE, WireRecord
+from schemas.topics import LANE_PARTITIONS, detail_topic, evidence_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiokafka import AIOKafkaProducer
+
+    from broker.bus.keys import KeyFile
+    from broker.bus.lots import Packer
+    from schemas.lot import Envelope, Frames
+
+_SIGNATURE = "signature"
+
+
+class Evident(NamedTuple):
+    """A reply record and the writes that must be acknowledged before it may leave."""
+
+    record: WireRecord
+    writes: tuple[asyncio.Future[object], asyncio.Future[object]]
+
+    async def durable(self) -> WireRecord:
+        """The reply, once its evidence and its detail are written; an error here ends the writer's incarnation."""
+        await asyncio.gather(*self.writes)
+        return self.record
+
+
+class EvidenceWriter:
+    """Chains the records of one agent's life; whoever starts again starts a new chain."""
+
+    def __init__(self, *, party: str, keys: KeyFile, packer: Packer, kafka: AIOKafkaProducer) -> None:
+        self._party, self._packer, self._kafka = party, packer, kafka
+        self._own_key = keys.sealing.public
+        self._holder_key = unb64(keys.holder_key)
+        self.writer = uuid.uuid4().hex
+        self._partition = zlib.crc32(self.writer.encode()) % LANE_PARTITIONS
+        self._number = 0
+        self._previous = b""
+        self._in_order = asyncio.Lock()  # numbers and places on the topic rise together
+
+    def holder_hash(self, holder_code: str) -> str:
+        """A holder as evidence knows them: HMAC-SHA-256 under the province's own key, base64url."""
+        return b64(hmac.digest(self._holder_key, holder_code.encode(), hashlib.sha256)) if holder_code else ""
+
+    async def write(
+        self, *, reply: Envelope, to: str, frames: Frames, request_lot: str, details: Sequence[Detail]
+    ) -> Evident:
+        """Put one reply lot into the chain and start its two writes."""
+        detail_frames = self._packer.frames([encode(detail) for detail in details])
+        detail_envelope = self._packer.envelope(DETAIL_TYPE, len(details), reply.deadline_ms)
+        sealed = self._packer.seal(detail_envelope, detail_frames.plaintext, self._own_key)
+        async with self._in_order:
+            body = encode_body(
+                EvidenceBody(
+                    writer=self.writer,
+                    number=self._number,
+                    previous=b64(self._previous),
+                    request_lot=request_lot,
+                    reply_lot=reply.ce_id,
+                    root=b64(frames.root),
+                    time=now_ms(),
+                    attempt=max(detail.attempt for detail in details),
+                    items=tuple(
+                        EvidenceItem(request_id=detail.request_id, detail=b64(leaf))
+                        for detail, leaf in zip(details, detail_frames.leaves, strict=True)
+                    ),
+                )
+            )
+            self._number, self._previous = self._number + 1, body_digest(body)
+            record = self._packer.pack(reply, frames, to, evidence=self._previous)
+            signature = next(value for name, value in record.headers if name == _SIGNATURE)
+            evidence = await self._kafka.send(
+                evidence_topic(self._party), body, partition=self._partition, headers=[(SIGNATURE_HEADER, signature)]
+            )
+            detail = await self._kafka.send(
+                detail_topic(self._party), sealed.value, key=reply.ce_id.encode(), headers=sealed.headers
+            )
+        return Evident(record, (evidence, detail))
+
+    def frames(self, bodies: Sequence[bytes]) -> Frames:
+        return self._packer.frames(bodies)
+
+    def reply_envelope(self, count: int, deadline_ms: int) -> Envelope:
+        return self._packer.envelope(REPLY_TYPE, count, deadline_ms)

@@ -1,0 +1,61 @@
+"""Where each name of the answer comes from, and how a value that stays is shortened (DOMAIN §9.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.registry import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# response name -> (attribute of the record, attribute of the answer, mask)
+CORE: dict[str, tuple[str, str, Mask]] = {
+    "certificateType": ("type_name", "certificate_type", Mask.NONE),
+    "certificateName": ("name", "certificate_name", Mask.NONE),
+    "certificateNumber": ("number", "certificate_number", Mask.NUMBER),
+    "certificateHolder": ("holder_name", "certificate_holder", Mask.NAME),
+    "certificateHolderCode": ("holder_code", "certificate_holder_code", Mask.CITIZEN_ID),
+    "certificateHolderType": ("holder_type_code", "certificate_holder_type", Mask.NONE),
+    "certificateAreaCode": ("area_code", "certificate_area_code", Mask.NONE),
+    "issueDept": ("issuer_name", "issue_dept", Mask.NONE),
+    "issueDeptCode": ("issuer_code", "issue_dept_code", Mask.NONE),
+    "issueDate": ("issue_date", "issue_date", Mask.NONE),
+    "certificateValidateStart": ("valid_from", "certificate_validate_start", Mask.NONE),
+    "certificateValidateEnd": ("valid_to", "certificate_validate_end", Mask.NONE),
+}
+
+
+def _name(value: str) -> str:
+    """张* for two characters, 张*明 for three and more."""
+    if len(value) <= 1:
+        return "*"
+    return value[0] + "*" * (len(value) - 2) + value[-1] if len(value) > 2 else value[0] + "*"
+
+
+def _citizen_id(value: str) -> str:
+    return value[0] + "*" * (len(value) - 2) + value[-1] if len(value) > 2 else "*" * len(value)
+
+
+def _mobile(value: str) -> str:
+    return value[:3] + "*" * (len(value) - 7) + value[-4:] if len(value) > 7 else "*" * len(value)
+
+
+def _address(value: str) -> str:
+    """To district level: what stands up to the first 区 or 县; nothing when there is none."""
+    ends = [place for mark in "区县" if (place := value.find(mark)) > 0]
+    return value[: min(ends) + 1] + "****" if ends else "****"
+
+
+def _number(value: str) -> str:
+    return "*" * (len(value) - 4) + value[-4:] if len(value) > 4 else "*" * len(value)
+
+
+MASKS: dict[Mask, Callable[[str], str]] = {
+    Mask.NONE: lambda value: value,
+    Mask.NAME: _name,
+    Mask.CITIZEN_ID: _citizen_id,
+    Mask.MOBILE: _mobile,
+    Mask.ADDRESS: _address,
+    Mask.NUMBER: _number,
+}

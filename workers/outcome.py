@@ -1,0 +1,87 @@
+"""From a judgement to what is said and what is recorded: the reply item and its detail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from schemas.evidence import Detail, evidence_id
+from schemas.form import purpose
+from schemas.items import ReplyItem, encode
+from schemas.jose import b64
+from schemas.statuses import STATUSES
+from workers.judge import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workers.judge import Asked
+    from workers.release import Released
+
+
+class Outcome(NamedTuple):
+    """One item's end: released or refused, at which attempt, with hop times (unix ms)."""
+
+    asked: Asked
+    result: Released | Refusal
+    scenario: str
+    attempt: int
+    hops: Mapping[str, int]
+
+    @property
+    def status(self) -> int:
+        return self.result.code if isinstance(self.result, Refusal) else 0
+
+
+def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> bytes:
+    """The encoded reply item."""
+    item, result = outcome.asked.item, outcome.result
+    refused = isinstance(result, Refusal)
+    return encode(
+        ReplyItem(
+            id=item.id,
+            status=outcome.status,
+            application=item.application,
+            digest=outcome.asked.digest,
+            deadline=item.deadline,
+            message=(STATUSES[result.code].message + ("：" + result.detail if result.detail else ""))
+            if refused
+            else "",
+            data=None if refused else msgspec.Raw(result.data),
+            scenario=outcome.scenario,
+            evidence=evidence_id(party, reply_lot, place),
+            attempt=outcome.attempt,
+            hops={**item.hops, **outcome.hops},
+        )
+    )
+
+
+def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
+    """What the evidence is about; `leaf` is the reply item's hash in the reply's tree."""
+    asked, result = outcome.asked, outcome.result
+    item, head = asked.item, asked.item.head
+    refused = isinstance(result, Refusal)
+    return Detail(
+        request_id=item.id,
+        node=asked.node,
+        application=item.application,
+        interface=item.interface,
+        org_code=head.org_code or "",
+        operator=head.username or "",
+        item_code=head.item_code or "",
+        business_code=head.business_code or "",
+        purpose=purpose(head, asked.data),
+        scene=head.scene_code or "",
+        scenario=outcome.scenario,
+        type_code=asked.identifier.type_code if asked.identifier else "",
+        certificate_id=asked.data.certificate_id or "",
+        holder=holder_hash,
+        fields=() if refused else result.fields,
+        status=outcome.status,
+        condition=result.condition if refused else "",
+        request_digest=asked.digest,
+        reply_leaf=b64(leaf),
+        attempt=outcome.attempt,
+        hops={**item.hops, **outcome.hops},
+    )

@@ -1,0 +1,113 @@
+"""The release: pure; checks that the store returned what was asked for, then minimises, masks and shapes it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from schemas import statuses
+from schemas.certificates import INTERFACE_CODES
+from schemas.holders import holder_code_is_right
+from schemas.items import encode
+from schemas.registry import Mask
+from schemas.sharing import CertificateData, CertificateDataAnswer, SurfaceItem
+from workers.fields import CORE, MASKS
+from workers.judge import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from schemas.certificates import CertificateRecord
+    from schemas.identifiers import CertificateId
+    from workers.judge import Grant
+
+_TEXTS = ("type_name", "name", "number", "holder_name", "issuer_name")
+_PERSON_ID_TYPE = "111"
+
+
+class Released(NamedTuple):
+    """What leaves: the answer's bytes, whose it is, and which fields went out."""
+
+    data: bytes
+    holder_code: str
+    fields: tuple[str, ...]
+
+
+def release(
+    grant: Grant, records: Sequence[CertificateRecord], masks: Mapping[str, Mask], today: date
+) -> Released | Refusal:
+    """The answer to I4 from what the store returned; `masks` by column of the type's face, `today` in Asia/Shanghai."""
+    identifier = grant.identifier
+    if not records:
+        wrong = not identifier.check_is_right
+        return Refusal(statuses.ID_CHECK_WRONG if wrong else statuses.NOT_FOUND, "store", grant.scenario)
+    if len(records) > 1 or not _is_what_was_asked(records[0], identifier):
+        return Refusal(statuses.OTHER, "store", grant.scenario, "证照源返回的数据未通过核对，已停止提供")
+    record = records[0]
+    if code := _status_code(record, today):
+        return Refusal(code, "status", grant.scenario)
+    data = _shape(record, grant, masks)
+    answer = CertificateDataAnswer(total=1, data_list=(data,), withheld=grant.withheld)
+    return Released(encode(answer), record.holder_code, tuple(grant.fields))
+
+
+def _is_what_was_asked(record: CertificateRecord, identifier: CertificateId) -> bool:
+    """Whether identifier, type, issuer, holder and dates agree with each other and with what was asked."""
+    if record.certificate_id != str(identifier):
+        return False
+    if record.type_code != identifier.type_code or record.issuer_code != identifier.issuer_code:
+        return False
+    if not all(getattr(record, text) for text in _TEXTS):
+        return False
+    if not holder_code_is_right(record.holder_type_code, record.holder_code):
+        return False
+    return all(_is_date(text) for text in (record.issue_date, record.valid_from)) and (
+        record.valid_to is None or _is_date(record.valid_to)
+    )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) == 10
+
+
+def _status_code(record: CertificateRecord, today: date) -> int:
+    """0, or why its status or its dates forbid to hand it out; ISO dates compare as text."""
+    if code := INTERFACE_CODES[record.status]:
+        return code
+    day = today.isoformat()
+    if record.valid_to is not None and record.valid_to < day:
+        return 22
+    return 23 if record.valid_from > day else 0
+
+
+def _shape(record: CertificateRecord, grant: Grant, masks: Mapping[str, Mask]) -> CertificateData:
+    values: dict[str, str] = {}
+    for name, (source, target, mask) in CORE.items():
+        if name in grant.fields and (value := getattr(record, source)) is not None:
+            values[target] = MASKS[_core_mask(mask, record)](value) if name in grant.masked else value
+    surface = tuple(
+        SurfaceItem(
+            name=field.name,
+            value=MASKS[masks[field.column_name]](field.value) if field.column_name in grant.masked else field.value,
+            value_type=field.value_type,
+            column_name=field.column_name,
+        )
+        for field in record.surface
+        if field.column_name in grant.fields and field.column_name in masks
+    )
+    return CertificateData(
+        certificate_id=record.certificate_id,
+        certificate_type_code=record.type_code,
+        certificate_status=str(record.status),
+        surface=surface or None,
+        **values,
+    )
+
+
+def _core_mask(mask: Mask, record: CertificateRecord) -> Mask:
+    """A USCC is not personal and stays whole (DOMAIN §9.4)."""
+    return Mask.NONE if mask is Mask.CITIZEN_ID and record.holder_type_code != _PERSON_ID_TYPE else mask
