@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from schemas.interfaces import TYPED
+from schemas.jose import MALFORMED
 from schemas.lot import LotError
 from schemas.sharing import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NO_DATA = msgspec.Raw(b"null")
 RequestId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 _Name = Annotated[str, Meta(max_length=64)]
 _Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -44,17 +46,33 @@ class ReplyItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: str = ""
     deadline: int = 0
     message: str = ""
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = NO_DATA
     scenario: str = ""
     evidence: str = ""
     attempt: int = 1
     hops: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-decode_request: Callable[[bytes], RequestItem] = msgspec.json.Decoder(RequestItem).decode
-decode_reply: Callable[[bytes], ReplyItem] = msgspec.json.Decoder(ReplyItem).decode
+T = TypeVar("T", bound=Struct)
+
+
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """JSON to this type; raises only msgspec.DecodeError."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def decoded(raw: bytes) -> T:
+        try:
+            return decode(raw)
+        except MALFORMED as error:
+            raise msgspec.DecodeError(str(error)) from error
+
+    return decoded
+
+
+decode_request = _decoder(RequestItem)
+decode_reply = _decoder(ReplyItem)
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
-_data = {key: msgspec.json.Decoder(row.request).decode for key, row in TYPED.items()}
+_data = {key: _decoder(row.request) for key, row in TYPED.items() if row.request is not None}
 
 
 def decode_data(item: RequestItem) -> Struct | None:
@@ -63,8 +81,8 @@ def decode_data(item: RequestItem) -> Struct | None:
     if decoder is None:
         return None
     try:
-        return decoder(item.data)  # type: ignore[no-any-return]  # a Struct of the table
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decoder(item.data)
+    except msgspec.DecodeError as error:
         raise LotError("form", trusted=True) from error
 
 

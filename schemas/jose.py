@@ -9,6 +9,8 @@ from typing import Literal
 import msgspec
 
 MAX_JWS_CHARS = 8_192
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""All that decoding JSON from a stranger can raise: msgspec tells bad UTF-8 and deep nesting by Python's own errors."""
 
 
 class JoseError(ValueError):
@@ -60,6 +62,7 @@ class JwsHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     alg: str
     kid: str
     typ: str | None = None
+    crit: msgspec.Raw | None = None
 
 
 class Jws(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +86,10 @@ def parse_jws(text: bytes, max_chars: int = MAX_JWS_CHARS) -> Jws:
         raise JoseError("not a compact JWS")
     try:
         header = _header.decode(unb64(parts[0]))
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise JoseError("bad JWS header") from error
+    if header.crit is not None:  # RFC 7515 §4.1.11: we understand no extension
+        raise JoseError("unknown critical extension")
     return Jws(
         header=header,
         payload=unb64(parts[1]),

@@ -97,7 +97,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: str | None = None
 
 
-class SealHeader(msgspec.Struct, frozen=True, kw_only=True):
+class SealHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The JWE protected header; its exact bytes are the additional data of the seal."""
 
     alg: str
@@ -107,6 +107,7 @@ class SealHeader(msgspec.Struct, frozen=True, kw_only=True):
     lot: str
     sender: str = msgspec.field(name="from")
     recipient: str = msgspec.field(name="to")
+    crit: msgspec.Raw | None = None  # refused: we understand no extension (RFC 7516 §4.1.13)
 
 
 class WireRecord(NamedTuple):

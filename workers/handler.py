@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,12 +31,14 @@ from workers.stores.port import Ask, StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from broker.bus.kafka import Incoming, Work
+    from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
     from broker.registry.reader import RegistryReader
     from broker.registry.snapshot import Snapshot
     from workers.effects import Effects
+    from workers.engine.port import Work
     from workers.evidence import EvidenceWriter
+    from workers.release import Released
     from workers.stores.port import Found, Store
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -140,14 +143,12 @@ class Handler:
         return [(item, judge(item, snapshot, self._province, now)) for item in asked]
 
     async def _verify_again(self) -> None:
-        try:
+        with contextlib.suppress(*RedisFailure):
             await self._registry.refresh()
-        except RedisFailure:
-            pass
         if not self._registry.fresh(now_ms()):
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _fetch(self, taken: dict[int, Taken]) -> AsyncIterator[Sequence[Found]]:
+    async def _fetch(self, taken: dict[int, Taken]) -> AsyncIterator[Sequence[Found | Unanswered]]:
         """The store's answers as they come; what it cannot answer is told as unreachable, what expires is dropped."""
         asks = [
             Ask(key=key, certificate_id=item.asked.data.certificate_id or "", fields=item.grant.fields)
@@ -171,15 +172,17 @@ class Handler:
 
     def _release(self, taken: dict[int, Taken], answer: Found | Unanswered, hops: dict[str, int]) -> Outcome:
         item = taken[answer.key]
-        if isinstance(answer, Unanswered):
-            refusal = Refusal(statuses.UNREACHABLE, "store", item.grant.scenario)
-            return Outcome(item.asked, refusal, item.grant.scenario, item.attempt, hops)
         entry = self._snapshot().catalogue.get(item.grant.identifier.type_code)
-        if entry is None:  # withdrawn between judgement and answer
-            refusal = Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", item.grant.scenario)
-            return Outcome(item.asked, refusal, item.grant.scenario, item.attempt, hops)
-        today = datetime.fromtimestamp(hops["fetched"] / 1000, SHANGHAI).date()
-        result = release(item.grant, answer.records, entry.masks, today)
+        result: Released | Refusal
+        if isinstance(answer, Unanswered):
+            result = Refusal(statuses.UNREACHABLE, "store", item.grant.scenario)
+        elif answer.unusable:
+            result = Refusal(statuses.OTHER, "store", item.grant.scenario)
+        elif entry is None:  # withdrawn between judgement and answer
+            result = Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", item.grant.scenario)
+        else:
+            today = datetime.fromtimestamp(hops["fetched"] / 1000, SHANGHAI).date()
+            result = release(item.grant, answer.records, entry.masks, today)
         return Outcome(item.asked, result, item.grant.scenario, item.attempt, hops)
 
     async def _reply(self, opened: Opened, outcomes: Sequence[Outcome], work: Work) -> AsyncIterator[Outgoing]:

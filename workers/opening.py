@@ -114,9 +114,10 @@ def _read_one(opened: Opened, item: RequestItem, now_ms: int, out: Read) -> None
         out.refused.append((Asked(opened.node, item, empty, None, ""), Refusal(2, "interface")))
         return
     digest = request_digest(item.interface, item.application, item.head, data)
+    if item.deadline > now_ms + MAX_DEADLINE_AHEAD_MS + CLOCK_TOLERANCE_MS:
+        out.refused.append((Asked(opened.node, item, data, None, digest), Refusal(statuses.BAD_VALUE, "deadline")))
+        return
     try:
-        if item.deadline > now_ms + MAX_DEADLINE_AHEAD_MS + CLOCK_TOLERANCE_MS:
-            raise RefusedError(statuses.BAD_VALUE, "deadline")
         identifier = check_form(TYPED[item.interface], item.head, data)
     except RefusedError as error:
         refusal = Refusal(error.code, "form", "", error.detail)

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.evidence import Detail, evidence_id
 from schemas.form import purpose
-from schemas.items import ReplyItem, encode
+from schemas.items import NO_DATA, ReplyItem, encode
 from schemas.jose import b64
 from schemas.statuses import STATUSES
 from workers.judge import Refusal
@@ -37,7 +37,11 @@ class Outcome(NamedTuple):
 def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> bytes:
     """The encoded reply item."""
     item, result = outcome.asked.item, outcome.result
-    refused = isinstance(result, Refusal)
+    message, data = "", NO_DATA
+    if isinstance(result, Refusal):
+        message = STATUSES[result.code].message + ("：" + result.detail if result.detail else "")
+    else:
+        data = msgspec.Raw(result.data)
     return encode(
         ReplyItem(
             id=item.id,
@@ -45,10 +49,8 @@ def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> byte
             application=item.application,
             digest=outcome.asked.digest,
             deadline=item.deadline,
-            message=(STATUSES[result.code].message + ("：" + result.detail if result.detail else ""))
-            if refused
-            else "",
-            data=None if refused else msgspec.Raw(result.data),
+            message=message,
+            data=data,
             scenario=outcome.scenario,
             evidence=evidence_id(party, reply_lot, place),
             attempt=outcome.attempt,
@@ -61,7 +63,7 @@ def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
     """What the evidence is about; `leaf` is the reply item's hash in the reply's tree."""
     asked, result = outcome.asked, outcome.result
     item, head = asked.item, asked.item.head
-    refused = isinstance(result, Refusal)
+    fields, condition = ((), result.condition) if isinstance(result, Refusal) else (result.fields, "")
     return Detail(
         request_id=item.id,
         node=asked.node,
@@ -77,9 +79,9 @@ def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
         type_code=asked.identifier.type_code if asked.identifier else "",
         certificate_id=asked.data.certificate_id or "",
         holder=holder_hash,
-        fields=() if refused else result.fields,
+        fields=fields,
         status=outcome.status,
-        condition=result.condition if refused else "",
+        condition=condition,
         request_digest=asked.digest,
         reply_leaf=b64(leaf),
         attempt=outcome.attempt,

@@ -19,7 +19,7 @@ class SettingsError(ValueError):
 
 
 class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every process needs: its name, Kafka's address and the registrar's public key, which is the root of trust."""
+    """What every process needs: its name, Kafka, and the registrar's public key: the root of trust."""
 
     name: str
     kafka: str

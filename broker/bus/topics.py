@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from broker.bus.kafka import consumer
 from schemas.topics import specs
 
 DEMO_NODES = ("31-yct", "31-sdk")
 
 
 async def create_topics(bootstrap: str, nodes: tuple[str, ...] = DEMO_NODES) -> None:
-    """Create every missing topic; raises the KafkaError of the first that cannot be made."""
+    """Create every missing topic and wait until each can be written; raises the KafkaError of the first that cannot."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -28,3 +30,10 @@ async def create_topics(bootstrap: str, nodes: tuple[str, ...] = DEMO_NODES) -> 
                     raise for_code(row[1])(f"topic {row[0]}")
     finally:
         await admin.close()
+    reader = consumer(bootstrap, "certlane-topics")
+    await reader.start()
+    try:
+        for spec in specs(nodes):  # answered by a partition's leader only, so it waits for one
+            await reader.end_offsets([TopicPartition(spec.name, place) for place in range(spec.partitions)])
+    finally:
+        await reader.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
@@ -74,7 +74,7 @@ class Instance:
             incarnation=self._leases.incarnation,
             home=lambda: self._home,
         )
-        readers = {
+        readers: dict[str, Any] = {
             "bootstrap": bootstrap,
             "topic": reply_topic(node),
             "ledger": ledger,
@@ -82,8 +82,8 @@ class Instance:
             "kafka": kafka,
             "taken": self.exchange.taken,
         }
-        self._reader = ReplyReader(**readers, name=f"{name}-home", drained=self._read_home)  # type: ignore[arg-type]
-        self._drainer = ReplyReader(**readers, name=f"{name}-drain", drained=lambda *_: None)  # type: ignore[arg-type]
+        self._reader = ReplyReader(**readers, name=f"{name}-home", drained=self._read_home)
+        self._drainer = ReplyReader(**readers, name=f"{name}-drain", drained=lambda *_: None)
 
     async def run(self) -> None:
         """Live until an error; whoever keeps the process starts it again."""

@@ -33,7 +33,7 @@ class RebuildingError(Exception):
 
 
 # A request is a hash: d digest, x deadline, i incarnation, p reply partition, v province, u application,
-# f "1" once its produce failed, a answer (lot/place/append ms).
+# f "1" once its produce failed, a answer (lot/place/append ms), w when it was written.
 # ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
 # id, digest, deadline, province, application, rate, nonce.
 _CLAIM = """
@@ -103,7 +103,7 @@ while n <= #ARGV do
     elseif r[3] and digest ~= '' and (r[3] ~= digest or r[5] ~= application) then verdict = -2
     elseif r[4] and r[4] ~= province then verdict = -2
     else
-      redis.call('HSET', key, 'a', pointer)
+      redis.call('HSET', key, 'a', pointer, 'w', now)
       if not r[3] then redis.call('HSET', key, 'd', digest, 'x', deadline, 'v', province, 'u', application) end
       redis.call('PEXPIREAT', key, math.max(now, tonumber(r[2] or deadline)) + 1200000)
       if redis.call('EXISTS', base .. 'join:' .. id) == 1 then redis.call('PUBLISH', base .. 'answered', id) end
@@ -185,6 +185,7 @@ class Known(NamedTuple):
     province: str
     application: str
     pointer: str
+    written_ms: int
     drained_ms: int  # how far the recorded reply partition was read
 
 
@@ -278,7 +279,7 @@ class Ledger:
     async def find(self, request_id: str) -> Known | None:
         """What is known of a request; raises RebuildingError for an unknown one while the book is not whole."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a"])
+            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a", "w"])
             pipe.hgetall(f"{self.base}drained")
             pipe.hlen(f"{self.base}rebuilt")
             row, drained, rebuilt = await pipe.execute()
@@ -286,7 +287,9 @@ class Ledger:
             if rebuilt < LANE_PARTITIONS:
                 raise RebuildingError
             return None
-        digest, deadline, partition, province, application, pointer = (part.decode() if part else "" for part in row)
+        digest, deadline, partition, province, application, pointer, written = (
+            part.decode() if part else "" for part in row
+        )
         return Known(
             digest=digest,
             deadline_ms=int(deadline),
@@ -294,6 +297,7 @@ class Ledger:
             province=province,
             application=application,
             pointer=pointer,
+            written_ms=int(written or 0),
             drained_ms=int(drained.get(partition.encode(), 0)),
         )
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from broker.bus.clock import now_ms
 from schemas import statuses
+from schemas.items import NO_DATA
 from schemas.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -95,6 +96,6 @@ def answered(answer: Answer) -> Response:
         more["scenario"] = item.scenario
     status = item.status if item.status in STATUSES else statuses.OTHER
     body: dict[str, object] = {"head": head_of(status, item.id, item.message, **more)}
-    if item.data is not None:
+    if bytes(item.data) != bytes(NO_DATA):
         body["data"] = item.data
     return Response(_encode(body), 200, media_type=_JSON)

@@ -1,4 +1,4 @@
-"""From the bytes of an HTTP body to a typed request: one pass that folds the letter case of names (DOMAIN §3.1, §11)."""
+"""From the bytes of an HTTP body to a typed request: one pass folds the letter case of names (DOMAIN §11)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import msgspec
 from msgspec import Struct, defstruct
@@ -47,7 +47,7 @@ def document() -> dict[str, Any]:
     bodies: dict[str, tuple[str, str]] = {}
     for row in TYPED.values():
         ask = defstruct(f"{row.operation}Request", [("head", HttpHead), ("data", row.request)])
-        tell = defstruct(f"{row.operation}Answer", [("head", AnswerHead), ("data", row.answer | None, None)])
+        tell = defstruct(f"{row.operation}Answer", [("head", AnswerHead), ("data", Optional[row.answer], None)])  # noqa: UP045  # a type of run time
         kinds += [ask, tell]
         bodies[row.key] = (ask.__name__, tell.__name__)
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)

@@ -1,4 +1,4 @@
-"""The agent's side: load from the party's Redis, verify, swap the snapshot; woken by Redis, with a net of one second."""
+"""The agent's side: load from the party's Redis, verify, swap the snapshot; woken by Redis, at least each second."""
 
 from __future__ import annotations
 

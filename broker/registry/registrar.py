@@ -54,7 +54,7 @@ def sign_intake(signer: KeySigner, intake: Intake) -> bytes:
 
 
 def read_intake(text: bytes, key: Jwk) -> Intake:
-    """The intake if this key signed it and each body is what its kind says; raises JoseError, CryptoError, DecodeError."""
+    """The intake if this key signed it and each body is of its kind; raises JoseError, CryptoError, DecodeError."""
     jws = parse_jws(text, MAX_MANIFEST_CHARS)
     if jws.header.typ != INTAKE_TYPE or jws.header.kid != key.kid:
         raise JoseError("not an intake of the registrar")
@@ -117,7 +117,7 @@ class Registrar:
             end = (await reader.end_offsets([TopicPartition(REGISTRY, 0)]))[TopicPartition(REGISTRY, 0)]
         finally:
             await reader.stop()
-        while end and not self.follower.stood_ms:
+        while end and not self.follower.stood_ms:  # noqa: ASYNC110  # once, at start
             await asyncio.sleep(0.05)
 
     def _renewal_due(self) -> bool:

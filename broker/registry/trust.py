@@ -56,6 +56,7 @@ class TrustedRecords:
         self.records: dict[str, bytes] = {}
         self.manifest_jws = b""
         self.manifest: Manifest | None = None
+        self.intakes: set[str] = set()  # what this process has seen taken up
         self._staged: dict[str, bytes] = {}
         self._staged_bytes = 0
 
@@ -88,4 +89,5 @@ class TrustedRecords:
         snapshot = verified_snapshot(jws_text, after, self._registrar)
         self.records, self.manifest, self.manifest_jws = after, manifest, jws_text
         self._staged, self._staged_bytes = {}, 0
+        self.intakes.add(manifest.intake)
         return snapshot

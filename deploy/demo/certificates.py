@@ -1,6 +1,7 @@
 """The made-up certificates of one province: the same for the same seed and day."""
 
 import random
+from collections.abc import Collection
 from datetime import date
 from itertools import cycle
 from pathlib import Path
@@ -93,8 +94,8 @@ def write_demo_store(path: Path, province: str, today: date) -> None:
     write_store(path, demo_certificates(province, today=today))
 
 
-def sample(path: Path, n: int) -> list[Sample]:
-    """Return up to n valid certificates of a store, types in turn, with right check characters.
+def sample(path: Path, n: int, type_codes: Collection[str]) -> list[Sample]:
+    """Return up to n valid certificates of these types, types in turn, with right check characters.
 
     Raises sqlite3.Error when the file is no store, msgspec.DecodeError when a row in it is no certificate.
     """
@@ -102,6 +103,8 @@ def sample(path: Path, n: int) -> list[Sample]:
     for record in read_store(path):
         if len(chosen) == n:
             break
+        if record.type_code not in type_codes:
+            continue
         if record.status is CertificateStatus.VALID and parse_certificate_id(record.certificate_id).check_is_right:
             chosen.append(
                 Sample(

@@ -23,7 +23,7 @@ async def until_stopped(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     first = asyncio.ensure_future(main)
-    tasks = [first, *(asyncio.ensure_future(part) for part in others)]
+    tasks: list[asyncio.Future[Any]] = [first, *(asyncio.ensure_future(part) for part in others)]
     signalled: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait([*tasks, signalled], return_when=asyncio.FIRST_COMPLETED)

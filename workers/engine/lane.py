@@ -1,4 +1,4 @@
-"""What both engines share: bounded lots in work, publish then acknowledge, what happens when a partition is taken away."""
+"""What both engines share: bounded lots in work, publish then acknowledge, giving partitions back."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LaneWork:
             await self._put_aside(record, "replyto")
         except KafkaFailure:
             raise  # ambiguous: the process ends, is started again, and the lot comes again
-        except Exception:  # the outermost loop: a defect of ours must not stop the lane
+        except Exception:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane
             telemetry.log.exception("defect", topic=record.topic, partition=record.partition, offset=record.offset)
             await self._put_aside(record, "defect")
         finish()

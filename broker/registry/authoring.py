@@ -1,0 +1,125 @@
+"""The registry as people write it: a folder of YAML files, checked, with relative days and public keys filled in."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import yaml
+
+from broker.bus.keys import read_keys
+from broker.registry.registrar import Wanted
+from schemas.identifiers import is_item_code, is_scene_code, is_uscc
+from schemas.interfaces import INTERFACES
+from schemas.registry import BODIES, PURPOSES, Application, CatalogueEntry, Kind, Party, Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SHANGHAI = ZoneInfo("Asia/Shanghai")
+_RELATIVE = re.compile(r"today([+-][0-9]{1,4})?")
+_NEVER_MS = 4_102_444_800_000  # 2100-01-01: keys end when they are rotated or revoked
+_SECTIONS = {"parties": Kind.PARTY, "applications": Kind.APPLICATION, "catalogue": Kind.CATALOGUE, "scenes": Kind.SCENE}
+_DAYS = ("validFrom", "validTo")
+_encode = msgspec.json.Encoder().encode
+
+
+class AuthoringError(ValueError):
+    """A file of the registry is wrong; the message names file and entry and says what should stand there."""
+
+
+def read_folder(folder: Path, keys: Path, today: date) -> list[Wanted]:
+    """Every record that the YAML files of this folder describe; raises AuthoringError."""
+    wanted: list[Wanted] = []
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise AuthoringError(f"{folder} has no .yaml files; deploy/demo/registry shows their form")
+    for file in files:
+        for section, entry in _entries(file):
+            where = f"{file.name}: {section} {_id_of(entry)}"
+            wanted.append(_wanted(_SECTIONS[section], entry, where, keys, today))
+    return wanted
+
+
+def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        content = yaml.safe_load(file.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise AuthoringError(f"{file.name}: not YAML: {error}") from error
+    if not isinstance(content, dict) or not set(content) <= set(_SECTIONS):
+        raise AuthoringError(f"{file.name}: the sections are {', '.join(_SECTIONS)}")
+    for section, entries in content.items():
+        for entry in entries or []:
+            if not isinstance(entry, dict):
+                raise AuthoringError(f"{file.name}: each entry of {section} is a mapping")
+            yield section, entry
+
+
+def _id_of(entry: dict[str, Any]) -> str:
+    return str(entry.get("id") or entry.get("sceneCode") or entry.get("typeCode") or "(no id)")
+
+
+def _wanted(kind: Kind, entry: dict[str, Any], where: str, keys: Path, today: date) -> Wanted:
+    entry = dict(entry)
+    for name in _DAYS:
+        if name in entry:
+            entry[name] = _day(entry[name], today, where)
+    public = keys / f"{_id_of(entry)}.public.json"
+    if kind is Kind.PARTY:
+        entry["keys"] = _party_keys(public, where)
+    elif kind is Kind.APPLICATION and public.exists():
+        entry["key"] = msgspec.to_builtins(read_keys(public).signing)
+    try:
+        body = msgspec.convert(entry, BODIES[kind])
+    except msgspec.ValidationError as error:
+        raise AuthoringError(f"{where}: {error}") from error
+    for complaint in _complaints(body):
+        raise AuthoringError(f"{where}: {complaint}")
+    return Wanted(kind=kind, id=_id_of(entry), body=msgspec.Raw(_encode(body)))
+
+
+def _party_keys(public: Path, where: str) -> list[dict[str, Any]]:
+    if not public.exists():
+        raise AuthoringError(f"{where}: no public keys in {public}; `make up` makes those of the demonstration")
+    found = read_keys(public)
+    return [
+        {"jwk": msgspec.to_builtins(key), "notBefore": 0, "notAfter": _NEVER_MS}
+        for key in (found.signing, found.sealing)
+    ]
+
+
+def _day(text: object, today: date, where: str) -> int:
+    """Midnight in Shanghai of a day, unix ms."""
+    if isinstance(text, date):
+        day = text
+    elif isinstance(text, str) and (match := _RELATIVE.fullmatch(text)):
+        day = today + timedelta(days=int(match[1] or 0))
+    else:
+        raise AuthoringError(f"{where}: a day is yyyy-mm-dd, today, today-30 or today+300")
+    return int(datetime(day.year, day.month, day.day, tzinfo=_SHANGHAI).timestamp() * 1000)
+
+
+def _complaints(body: Party | Application | CatalogueEntry | Scene) -> Iterator[str]:
+    """What the types alone cannot say."""
+    if isinstance(body, Application):
+        yield from (f"{code} is not a 统一社会信用代码" for code in body.org_codes if not is_uscc(code))
+    elif isinstance(body, CatalogueEntry):
+        yield from (f"there is no interface {key}" for key in body.interfaces if key not in INTERFACES)
+    elif isinstance(body, Scene):
+        if not is_scene_code(body.scene_code):
+            yield "sceneCode should be YRD-<region6>-<yyyy>-<seq5>"
+        yield from (f"{item.item_code} is not an item code" for item in body.items if not is_item_code(item.item_code))
+        yield from (
+            f"there is no purpose {code}; there are {', '.join(PURPOSES)}"
+            for code in body.purposes
+            if code not in PURPOSES
+        )
+        yield from (
+            f"there is no interface {key}" for entry in body.types for key in entry.interfaces if key not in INTERFACES
+        )
+        if body.valid_to <= body.valid_from:
+            yield "validTo should be after validFrom"

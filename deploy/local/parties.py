@@ -1,0 +1,27 @@
+"""Keys and stores of every party of the local stack, made on first use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from broker.bus.keys import make_keys
+from deploy.demo.certificates import write_demo_store
+from schemas.regions import PROVINCES
+from workers.handler import SHANGHAI
+
+if TYPE_CHECKING:
+    from deploy.local.home import Home
+
+NODES = ("31-yct", "31-sdk")
+APPLICATIONS = ("yct-enterprise", "yct-realestate", "sdk-enterprise")
+REGISTRAR = "registrar"
+
+
+def prepare(home: Home) -> None:
+    """Keys where there are none, and the demonstration's stores anew: their dates are relative to today."""
+    for party in (REGISTRAR, *NODES, *PROVINCES, *APPLICATIONS):
+        make_keys(home.keys, party)
+    today = datetime.now(SHANGHAI).date()
+    for province in PROVINCES:
+        write_demo_store(home.store / f"{province}.db", province, today)

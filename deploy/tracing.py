@@ -1,0 +1,134 @@
+"""Where a request was, and when: read from the sealed answer while it is kept, else from the provinces' details."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from aiokafka import TopicPartition
+
+from broker.bus import kafka, redis
+from broker.bus.keys import KeyOpener, read_keys
+from broker.exchange.ledger import Ledger
+from broker.exchange.replies import ReplyOpener
+from broker.registry.stored import StoredRegistry
+from broker.registry.trust import verified_snapshot
+from deploy.local import ports, processes
+from schemas.evidence import Detail
+from schemas.jose import JoseError
+from schemas.lot import Envelope, LotError, unframe
+from schemas.regions import PROVINCES
+from schemas.suites import ED
+from schemas.topics import LANE_PARTITIONS, detail_topic
+from schemas.wire import unseal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from deploy.local.home import Home
+
+# hop -> where it was and what it means
+HOPS = {
+    "received": "网关收到",
+    "lane": "Kafka 请求通道",
+    "opened": "省级代理拆封验签",
+    "judged": "授权判定与防重标记",
+    "fetched": "证照库答复",
+    "replied": "Kafka 答复通道",
+    "collected": "网关写入答复",
+}
+
+
+class Trace(NamedTuple):
+    """One request's way; hop times in unix ms."""
+
+    request_id: str
+    found_in: str
+    province: str
+    status: int
+    scenario: str
+    evidence: str
+    attempt: int
+    hops: Mapping[str, int]
+
+
+async def trace(home: Home, request_id: str) -> list[Trace]:
+    """What the answer tells; when it is no longer kept, what each province's detail tells. Empty: unknown."""
+    told = await _of_answer(home, request_id)
+    return [told] if told else [one async for one in _of_details(home, request_id)]
+
+
+async def _of_answer(home: Home, request_id: str) -> Trace | None:
+    connection = redis.connect(ports.remembered(home).redis_url)
+    try:
+        ledger = Ledger(connection, processes.NODE)
+        known = await ledger.find(request_id)
+        if known is None or not known.pointer:
+            return None
+        lot_id, place, appended = known.pointer.split("/")
+        record = await ledger.lot(lot_id)
+        stored = await StoredRegistry(connection, processes.NODE).load()
+    except redis.RedisFailure:
+        return None
+    finally:
+        await connection.aclose()
+    if record is None or stored is None:
+        return None
+    registrar = read_keys(home.keys / "registrar.public.json").signing
+    snapshot = verified_snapshot(stored.manifest, stored.records, registrar)
+    opener = KeyOpener(read_keys(home.keys / f"{processes.NODE}.json").sealing)
+    answers = ReplyOpener(node=processes.NODE, opener=opener, snapshot=lambda: snapshot).open(record, int(appended))[1]
+    item = answers[int(place)].item
+    hops = dict(item.hops) | {"replied": int(appended), "collected": known.written_ms}
+    return Trace(request_id, "answer", known.province, item.status, item.scenario, item.evidence, item.attempt, hops)
+
+
+async def _of_details(home: Home, request_id: str) -> AsyncIterator[Trace]:
+    for province in PROVINCES:
+        keys = read_keys(home.keys / f"{province}.json")
+        opener = KeyOpener(keys.sealing)
+        async for envelope, sealed, value, lot in _records(ports.remembered(home).bootstrap, detail_topic(province)):
+            try:
+                items, _ = unframe(unseal(envelope, sealed, value, me=province, opener=opener), ED)
+            except (LotError, JoseError):
+                continue
+            for place, raw in enumerate(items):
+                detail = msgspec.json.decode(raw.body, type=Detail)
+                if detail.request_id == request_id:
+                    evidence = f"{province}:{lot}:{place}"
+                    yield Trace(
+                        request_id,
+                        "detail",
+                        province,
+                        detail.status,
+                        detail.scenario,
+                        evidence,
+                        detail.attempt,
+                        detail.hops,
+                    )
+
+
+async def _records(bootstrap: str, topic: str) -> AsyncIterator[tuple[Envelope, bytes, bytes, str]]:
+    """Every record of a detail topic from its beginning to where it ends now."""
+    reader = kafka.consumer(bootstrap, "certlane-trace")
+    await reader.start()
+    try:
+        places = [TopicPartition(topic, place) for place in range(LANE_PARTITIONS)]
+        ends = await reader.end_offsets(places)
+        reader.assign([place for place in places if ends[place]])
+        await reader.seek_to_beginning()
+        while [place for place in reader.assignment() if await reader.position(place) < ends[place]]:
+            for records in (await reader.getmany(timeout_ms=500)).values():
+                for record in records:
+                    named = dict(record.headers)
+                    envelope = Envelope(
+                        ce_id=named["ce_id"].decode(),
+                        ce_type=named["ce_type"].decode(),
+                        ce_source=named["ce_source"].decode(),
+                        ce_time="",
+                        ce_deadline="0",
+                        ce_items="0",
+                    )
+                    yield envelope, named["seal"], record.value, record.key.decode()
+    finally:
+        await reader.stop()
