@@ -20,7 +20,7 @@ class JoseError(ValueError):
 class Jwk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One key (RFC 7517, RFC 8037); `d` is there only in private keys and never shown."""
 
-    kty: Literal["OKP"] = "OKP"
+    kty: Literal["OKP"] = msgspec.field(default_factory=lambda: "OKP")  # a plain default would not be written
     crv: Literal["Ed25519", "X25519"]
     x: str
     d: str | None = None

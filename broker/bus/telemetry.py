@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 import orjson
-import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from broker.bus.clock import iso, now_ms
 
 STORE_READS = Counter("certlane_store_reads", "Certificates asked of the province's store.", ["province"])
 QUARANTINED = Counter("certlane_quarantined", "Records put aside, by topic and reason.", ["topic", "reason"])
@@ -31,27 +33,43 @@ SNAPSHOT_AGE = Gauge("certlane_snapshot_age_seconds", "Seconds since the registr
 REGISTRY_REFUSED = Counter("certlane_registry_refused", "Manifests or record sets that were not believed.")
 READY = Gauge("certlane_ready", "1 when this process takes work.")
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+class Log:
+    """One JSON line an event on stderr; a structured-logging library would cost each process 7 MB for these lines."""
+
+    def __init__(self) -> None:
+        self.process = ""
+
+    def info(self, event: str, **fields: object) -> None:
+        self._line("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._line("warning", event, fields)
+
+    def error(self, event: str, error: BaseException | None = None, **fields: object) -> None:
+        """With the stack of an error, which shows code and never values."""
+        if error is not None:
+            frames = traceback.extract_tb(error.__traceback__)
+            fields["error"] = type(error).__name__
+            fields["stack"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        self._line("error", event, fields)
+
+    def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
+        line = {"time": iso(now_ms()), "level": level, "process": self.process, "event": event, **fields}
+        sys.stderr.buffer.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stderr.buffer.flush()
+
+
+log = Log()
 
 
 def configure(name: str, metrics_port: int = 0) -> None:
-    """JSON lines on stderr for this process; serve metrics on loopback when a port is given."""
+    """Name this process in its log; serve metrics on loopback when a port is given."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    structlog.contextvars.bind_contextvars(process=name)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its retries are warnings
+    log.process = name
     READY.set(0)
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")

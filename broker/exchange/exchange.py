@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.bus.greedy import Greedy
+from broker.bus.lots import ExpiredError
 from broker.bus.redis import RedisFailure
 from broker.exchange.ledger import Claim, Claimed, EpochError, RebuildingError
 from schemas.items import encode
@@ -78,6 +79,7 @@ class Flight(NamedTuple):
 
     claim: Claim
     ended: asyncio.Future[Answer | Expired]
+    sent: asyncio.Future[int]
 
 
 class Exchange:
@@ -96,6 +98,7 @@ class Exchange:
         self._ledger, self._lanes, self._opener, self._bounds = ledger, lanes, opener, bounds
         self._incarnation, self._home = incarnation, home
         self._claims: Greedy[Claim, Claimed] = Greedy(self._claim_all, max_items=_CLAIMS_A_CALL)
+        self._sent: Greedy[str, None] = Greedy(self._sent_all, max_items=_CLAIMS_A_CALL)
         self.flights: dict[str, Flight] = {}
         self._deadlines: list[tuple[int, str]] = []
         self._counts: dict[str, int] = {}
@@ -115,11 +118,9 @@ class Exchange:
         if claimed.verdict in ("answered", "join"):
             return await self._follow(item.id, ends)
         flight = self.flights.get(item.id)
-        sent: asyncio.Future[int] | None = None
         if flight is None:
-            flight = self._take_off(claim._replace(deadline_ms=claimed.deadline_ms))
-            sent = self._lanes()[province].put(encode(replace(item, deadline=claimed.deadline_ms)), claimed.deadline_ms)
-        return await self._land(flight, sent, ends)
+            flight = self._take_off(claim._replace(deadline_ms=claimed.deadline_ms), item)
+        return await self._land(flight, ends)
 
     async def look(self, request_id: str, application: str) -> Answer | Expired | Pending | None:
         """The state of a request, None when unknown or not this application's; raises GoneError, UnavailableError."""
@@ -157,13 +158,23 @@ class Exchange:
         if self._lanes()[province].lots.oldest_seconds() > _STUCK_SECONDS:
             raise UnavailableError("kafka")
 
-    def _take_off(self, claim: Claim) -> Flight:
-        """Register before the send: a reply may be faster than we are."""
-        flight = Flight(claim, asyncio.get_running_loop().create_future())
+    def _take_off(self, claim: Claim, item: RequestItem) -> Flight:
+        """Register at once, before anything can be sent: a reply may be faster than we are."""
+        sent = self._lanes()[claim.province].put(encode(replace(item, deadline=claim.deadline_ms)), claim.deadline_ms)
+        flight = Flight(claim, asyncio.get_running_loop().create_future(), sent)
+        sent.add_done_callback(lambda done: self._note_sent(claim.request_id, done))
         self.flights[claim.request_id] = flight
         heapq.heappush(self._deadlines, (claim.deadline_ms, claim.request_id))
         self._count(claim, 1)
         return flight
+
+    def _note_sent(self, request_id: str, done: asyncio.Future[int]) -> None:
+        if not done.cancelled() and done.exception() is None and request_id in self.flights:
+            self._sent.put(request_id)
+
+    async def _sent_all(self, request_ids: list[str]) -> Sequence[None]:
+        await self._ledger.sent(request_ids)
+        return [None] * len(request_ids)
 
     def _count(self, claim: Claim, step: int) -> None:
         for name in (claim.province, "@" + claim.application):
@@ -177,25 +188,26 @@ class Exchange:
             if not flight.ended.done():
                 flight.ended.set_result(result)
 
-    async def _land(self, flight: Flight, sent: asyncio.Future[int] | None, ends: float) -> Answer | Expired | Pending:
+    async def _land(self, flight: Flight, ends: float) -> Answer | Expired | Pending:
         """Wait for the flight's end; past the caller's wait say what is known of it."""
         left = ends - asyncio.get_running_loop().time()
         await asyncio.wait([flight.ended], timeout=max(left, 0))
-        if not flight.ended.done() and sent is not None and not sent.done():
-            either: list[asyncio.Future[Any]] = [flight.ended, sent]
-            await asyncio.wait(either, timeout=max(_ACCEPT_SECONDS, left), return_when="FIRST_COMPLETED")
+        if not flight.ended.done() and not flight.sent.done():
+            either: list[asyncio.Future[Any]] = [flight.ended, flight.sent]
+            await asyncio.wait(either, timeout=max(_ACCEPT_SECONDS - max(left, 0), 0), return_when="FIRST_COMPLETED")
         if flight.ended.done():
             return flight.ended.result()
-        if sent is None or (sent.done() and sent.exception() is None):
+        if not flight.sent.done():
+            raise UnavailableError("kafka", known=False)
+        if flight.sent.exception() is None or isinstance(flight.sent.exception(), ExpiredError):
             return Pending(flight.claim.deadline_ms)
-        if sent.done():
-            await self._failed(flight.claim)
+        await self._failed(flight.claim)
         raise UnavailableError("kafka", known=False)
 
     async def _failed(self, claim: Claim) -> None:
         """The produce failed for good: a repeat may produce again."""
-        self.flights.pop(claim.request_id, None)
-        self._count(claim, -1)
+        if self.flights.pop(claim.request_id, None):
+            self._count(claim, -1)
         try:
             await self._ledger.fail(claim.request_id)
         except RedisFailure as error:
@@ -214,8 +226,12 @@ class Exchange:
                     raise UnavailableError("answers")
                 state = await self._conclude(known)
                 left = ends - asyncio.get_running_loop().time()
-                if not isinstance(state, Pending) or left <= 0:
+                if not isinstance(state, Pending):
                     return state
+                if left <= 0:
+                    if known.sent:
+                        return state
+                    raise UnavailableError("kafka", known=False)  # its instance may have died before it was sent
                 try:
                     await asyncio.wait_for(event.wait(), min(left, _LOOK_SECONDS))
                 except TimeoutError:

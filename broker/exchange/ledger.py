@@ -33,7 +33,8 @@ class RebuildingError(Exception):
 
 
 # A request is a hash: d digest, x deadline, i incarnation, p reply partition, v province, u application,
-# f "1" once its produce failed, a answer (lot/place/append ms), w when it was written.
+# f "1" once its produce failed, s "1" once it is durable in Kafka,
+# a answer (lot/place/append ms), w when it was written.
 # ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
 # id, digest, deadline, province, application, rate, nonce.
 _CLAIM = """
@@ -120,6 +121,14 @@ end
 return out
 """
 
+# ARGV: ids whose produce was acknowledged.
+_SENT = """
+for _, id in ipairs(ARGV) do
+  local key = KEYS[1] .. 'req:' .. id
+  if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 's', '1') end
+end
+"""
+
 # ARGV: epoch, home partition and incarnation, then of each item id, digest, deadline, province, application.
 _REWRITE = """
 local base = KEYS[1]
@@ -185,6 +194,7 @@ class Known(NamedTuple):
     province: str
     application: str
     pointer: str
+    sent: bool
     written_ms: int
     drained_ms: int  # how far the recorded reply partition was read
 
@@ -201,6 +211,7 @@ class Ledger:
         self.epoch = b""
         self._claim = redis.register_script(_CLAIM)
         self._answer = redis.register_script(_ANSWER)
+        self._sent = redis.register_script(_SENT)
         self._rewrite = redis.register_script(_REWRITE)
 
     async def claim(
@@ -222,6 +233,10 @@ class Ledger:
         if rows == b"epoch":
             raise EpochError
         return [_claimed([part.decode() for part in row]) for row in rows]
+
+    async def sent(self, request_ids: Sequence[str]) -> None:
+        """Say that these are durable in Kafka, so that who joins one may be told that it is accepted."""
+        await self._sent(keys=[self.base], args=request_ids)
 
     async def fail(self, request_id: str) -> None:
         """Say that a produce failed for good, so that a repeat may produce again."""
@@ -279,7 +294,7 @@ class Ledger:
     async def find(self, request_id: str) -> Known | None:
         """What is known of a request; raises RebuildingError for an unknown one while the book is not whole."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a", "w"])
+            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a", "w", "s"])
             pipe.hgetall(f"{self.base}drained")
             pipe.hlen(f"{self.base}rebuilt")
             row, drained, rebuilt = await pipe.execute()
@@ -297,6 +312,7 @@ class Ledger:
             province=province,
             application=application,
             pointer=pointer,
+            sent=sent == "1",
             written_ms=int(written or 0),
             drained_ms=int(drained.get(partition.encode(), 0)),
         )

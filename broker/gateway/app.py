@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from schemas.interfaces import Interface
 
 _MAX_FORM_BYTES = 16_384
+_PATHS = frozenset(row.path for row in TYPED.values())  # other paths may hold anything
 
 
 class TokenEndpoint:
@@ -139,5 +140,5 @@ async def _on_redis(_: Request, _error: Exception) -> Response:
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    telemetry.log.error("defect", path=request.url.path, exc_info=error)
+    telemetry.log.error("defect", error, interface=request.url.path if request.url.path in _PATHS else "?")
     return problem(Problem(500, statuses.OTHER))

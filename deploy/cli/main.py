@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import sys
-
-import typer
+from pathlib import Path
 
 from broker.bus.settings import SettingsError
-from broker.registry.authoring import AuthoringError
-from deploy.cli import processes, registry, stack, store, tracing
-from deploy.local.home import LocalStackError
-
-app = typer.Typer(
-    name="certlane",
-    help="Certlane 证照通道",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-stack.add_to(app)
-processes.add_to(app)
-app.add_typer(registry.app, name="registry")
-app.add_typer(store.app, name="store")
-tracing.add_to(app)
+from deploy.cli.processes import ROOTS, live
 
 
 def run() -> None:
     """Run the command; an error that a person can mend is one line."""
     try:
+        match sys.argv[1:]:
+            case [name, "--settings", settings] if name in ROOTS:
+                live(name, Path(settings))  # without the command line's own libraries
+            case _:
+                _converse()
+    except SettingsError as error:
+        print(f"certlane: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _converse() -> None:
+    from broker.registry.authoring import AuthoringError  # noqa: PLC0415
+    from deploy.cli.app import app  # noqa: PLC0415
+    from deploy.local.home import LocalStackError  # noqa: PLC0415
+
+    try:
         app()
-    except (LocalStackError, SettingsError, AuthoringError) as error:
+    except (LocalStackError, AuthoringError) as error:
         print(f"certlane: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -33,7 +33,11 @@ def test_public_key_of_the_rfc() -> None:
     """The public key of RFC 8037 A.2 is that of its private key A.1, and the private part never stays in it."""
     private = Ed25519PrivateKey.from_private_bytes(unb64(PRIVATE.d or ""))
     assert b64(private.public_key().public_bytes_raw()) == PRIVATE.x
-    assert msgspec.json.decode(msgspec.json.encode(PRIVATE.public)) == {"crv": "Ed25519", "x": PRIVATE.x}
+    assert msgspec.json.decode(msgspec.json.encode(PRIVATE.public)) == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": PRIVATE.x,
+    }
 
 
 def test_thumbprint_of_the_rfc() -> None:

@@ -66,8 +66,8 @@ class LaneWork:
             await self._put_aside(record, "replyto")
         except KafkaFailure:
             raise  # ambiguous: the process ends, is started again, and the lot comes again
-        except Exception:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane
-            telemetry.log.exception("defect", topic=record.topic, partition=record.partition, offset=record.offset)
+        except Exception as error:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane
+            telemetry.log.error("defect", error, topic=record.topic, partition=record.partition, offset=record.offset)
             await self._put_aside(record, "defect")
         finish()
 
