@@ -302,7 +302,7 @@ class Ledger:
             if rebuilt < LANE_PARTITIONS:
                 raise RebuildingError
             return None
-        digest, deadline, partition, province, application, pointer, written = (
+        digest, deadline, partition, province, application, pointer, written, sent = (
             part.decode() if part else "" for part in row
         )
         return Known(
