@@ -215,7 +215,7 @@ def unseal(envelope: Envelope, sealed: bytes, value: bytes, *, me: str, opener: 
         aad, encrypted_key, nonce = sealed.split(b".")
         header = _seal_header.decode(unb64(aad))
         suite = BY_SEAL_ALG[header.alg]
-        if header.enc != suite.seal_enc or header.crit is not None or len(unb64(nonce)) != NONCE_BYTES:
+        if header.enc != suite.seal_enc or len(unb64(nonce)) != NONCE_BYTES:
             raise LotError("seal", trusted=True)
         if (header.lot, header.sender) != (envelope.ce_id, envelope.ce_source):
             raise LotError("seal", trusted=True)

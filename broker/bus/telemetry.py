@@ -68,7 +68,7 @@ def configure(name: str, metrics_port: int = 0) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
     )
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its retries are warnings
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells each of a thousand retries; we say what is away
     log.process = name
     READY.set(0)
     if metrics_port:

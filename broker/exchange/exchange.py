@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from schemas.items import RequestItem
 
 _ACCEPT_SECONDS = 1.0  # a caller who does not wait is still told whether Kafka has the request
+_SILENT_SECONDS = 3.0  # an unacknowledged request: the caller is told, the request may still go out
 _LOOK_SECONDS = 0.5
 _STUCK_SECONDS = 1.5
 _CLAIMS_A_CALL = 256
@@ -189,12 +190,14 @@ class Exchange:
                 flight.ended.set_result(result)
 
     async def _land(self, flight: Flight, ends: float) -> Answer | Expired | Pending:
-        """Wait for the flight's end; past the caller's wait say what is known of it."""
-        left = ends - asyncio.get_running_loop().time()
-        await asyncio.wait([flight.ended], timeout=max(left, 0))
-        if not flight.ended.done() and not flight.sent.done():
-            either: list[asyncio.Future[Any]] = [flight.ended, flight.sent]
-            await asyncio.wait(either, timeout=max(_ACCEPT_SECONDS - max(left, 0), 0), return_when="FIRST_COMPLETED")
+        """Wait for the flight's end; past the caller's wait, or when Kafka is silent, say what is known of it."""
+        left = max(ends - asyncio.get_running_loop().time(), 0)
+        either: list[asyncio.Future[Any]] = [flight.ended, flight.sent]
+        await asyncio.wait(
+            either, timeout=min(max(left, _ACCEPT_SECONDS), _SILENT_SECONDS), return_when="FIRST_COMPLETED"
+        )
+        if not flight.ended.done() and flight.sent.done():
+            await asyncio.wait([flight.ended], timeout=max(ends - asyncio.get_running_loop().time(), 0))
         if flight.ended.done():
             return flight.ended.result()
         if not flight.sent.done():
