@@ -37,6 +37,13 @@ class RequestItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hops: Hops = msgspec.field(default_factory=dict)
 
 
+class BareItem(Struct, frozen=True, kw_only=True):
+    """The least that must be readable of a request for it to be refused rather than only put aside."""
+
+    id: RequestId
+    deadline: _Millis
+
+
 class ReplyItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reply: `id` of the request (or of the whole lot that was refused), status, data, and what it rests on."""
 
@@ -70,6 +77,7 @@ def _decoder(kind: type[T]) -> Callable[[bytes], T]:
 
 
 decode_request = _decoder(RequestItem)
+decode_bare = _decoder(BareItem)
 decode_reply = _decoder(ReplyItem)
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 _data = {key: _decoder(row.request) for key, row in TYPED.items() if row.request is not None}

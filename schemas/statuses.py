@@ -58,6 +58,7 @@ _ROWS = (
 STATUSES = {row.code: row for row in _ROWS}
 
 OK = 0
+NOT_OFFERED = 2
 NOT_FOUND = 10
 UNAUTHENTICATED = 11
 REQUIRED_EMPTY = 12

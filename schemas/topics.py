@@ -81,6 +81,7 @@ def specs(nodes: tuple[str, ...], provinces: tuple[str, ...] = PROVINCES) -> lis
             "retention.ms": str(row.retention_ms),
             "cleanup.policy": row.cleanup,
             "max.message.bytes": str(LANE_MAX_RECORD_BYTES),
+            "compression.type": "uncompressed",  # what lies there is sealed; and no reader needs a sender's codec
             "message.timestamp.type": "LogAppendTime" if row.append_time else "CreateTime",
         }
         for party in parties[row.per]:

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.bus.kafka import Outgoing
@@ -18,7 +16,7 @@ from broker.bus.quarantine import quarantined
 from broker.bus.redis import RedisFailure
 from schemas import statuses
 from schemas.interfaces import INTERFACES
-from schemas.items import RequestItem
+from schemas.items import NO_DATA, RequestItem
 from schemas.lot import FRAME_OVERHEAD_BYTES, LotError
 from schemas.sharing import CertificateDataByIdRequest, Head
 from workers.effects import EpochError, Mark, ReplayedError
@@ -94,9 +92,8 @@ class Handler:
             if error.reason == "expired":
                 telemetry.EXPIRED.labels("lane").inc()
             yield quarantined(record, error.reason)
-            if error.trusted:
-                opened = closed_record(record)
-                async for out in self._reply(opened, [_whole_lot(opened, hops)], work):
+            if error.trusted and (closed := closed_record(record)):
+                async for out in self._reply(closed, [_whole_lot(closed, hops)], work):
                     yield out
 
     def _snapshot(self) -> Snapshot:
@@ -264,7 +261,7 @@ def _whole_lot(opened: Opened, hops: dict[str, int]) -> Outcome:
         application="",
         deadline=envelope.deadline_ms,
         head=Head(),
-        data=msgspec.Raw(b"{}"),
+        data=NO_DATA,
     )
     asked = Asked(opened.node, item, CertificateDataByIdRequest(), None, "")
     return Outcome(asked, Refusal(statuses.BAD_VALUE, "lot"), "", 1, hops)

@@ -10,10 +10,10 @@ from broker.bus import telemetry
 from schemas import statuses
 from schemas.form import check_form
 from schemas.interfaces import TYPED
-from schemas.items import decode_data, decode_request, request_digest
+from schemas.items import NO_DATA, RequestItem, decode_bare, decode_data, decode_request, request_digest
 from schemas.jose import JoseError
 from schemas.lot import CLOCK_TOLERANCE_MS, MAX_DEADLINE_AHEAD_MS, REQUEST_TYPE, LotError
-from schemas.sharing import CertificateDataByIdRequest
+from schemas.sharing import CertificateDataByIdRequest, Head
 from schemas.statuses import RefusedError
 from schemas.topics import LANE_PARTITIONS, reply_topic
 from schemas.wire import check_open, open_lot, parse_headers
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
     from broker.registry.snapshot import Snapshot
-    from schemas.items import RequestItem
     from schemas.lot import Envelope, Item
 
 
@@ -62,10 +61,13 @@ def open_record(record: Incoming, *, province: str, snapshot: Snapshot, opener: 
     return Opened(envelope, lot.items, *reply_address(envelope))
 
 
-def closed_record(record: Incoming) -> Opened:
-    """A lot that was refused as a whole after its signature was verified: the address of its sender, no items."""
+def closed_record(record: Incoming) -> Opened | None:
+    """A lot that was refused as a whole after its signature was verified: its sender's address if good, no items."""
     envelope, _, _ = parse_headers(record.headers)
-    return Opened(envelope, [], *reply_address(envelope))
+    try:
+        return Opened(envelope, [], *reply_address(envelope))
+    except LotError:
+        return None
 
 
 def reply_address(envelope: Envelope) -> tuple[str, int]:
@@ -91,27 +93,44 @@ def read_items(opened: Opened, now_ms: int) -> Read:
     out = Read([], [], 0)
     unreadable = 0
     for raw in opened.items:
-        try:
-            item = decode_request(raw.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        item, wrong = _item(raw.body)
+        if item is None:
             unreadable += 1
-            continue
-        if item.deadline <= now_ms:
+        elif item.deadline <= now_ms:
             telemetry.EXPIRED.labels("open").inc()
-            continue
-        _read_one(opened, item, now_ms, out)
+        elif wrong:
+            out.refused.append((_untyped(opened, item), Refusal(statuses.BAD_VALUE, "form")))
+        else:
+            _read_one(opened, item, now_ms, out)
     return out._replace(unreadable=unreadable)
 
 
+def _item(raw: bytes) -> tuple[RequestItem | None, bool]:
+    """The item; or as much of it as a refusal needs, and True; or nothing."""
+    try:
+        return decode_request(raw), False
+    except msgspec.DecodeError:
+        pass
+    try:
+        bare = decode_bare(raw)
+    except msgspec.DecodeError:
+        return None, True
+    item = RequestItem(id=bare.id, interface="", application="", deadline=bare.deadline, head=Head(), data=NO_DATA)
+    return item, True
+
+
+def _untyped(opened: Opened, item: RequestItem) -> Asked:
+    return Asked(opened.node, item, CertificateDataByIdRequest(), None, "")
+
+
 def _read_one(opened: Opened, item: RequestItem, now_ms: int, out: Read) -> None:
-    empty = CertificateDataByIdRequest()
     try:
         data = decode_data(item)
     except LotError:
-        out.refused.append((Asked(opened.node, item, empty, None, ""), Refusal(statuses.BAD_VALUE, "form")))
+        out.refused.append((_untyped(opened, item), Refusal(statuses.BAD_VALUE, "form")))
         return
     if not isinstance(data, CertificateDataByIdRequest):
-        out.refused.append((Asked(opened.node, item, empty, None, ""), Refusal(2, "interface")))
+        out.refused.append((_untyped(opened, item), Refusal(statuses.NOT_OFFERED, "interface")))
         return
     digest = request_digest(item.interface, item.application, item.head, data)
     if item.deadline > now_ms + MAX_DEADLINE_AHEAD_MS + CLOCK_TOLERANCE_MS:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from broker.bus import unpacking
 from schemas.lot import WireRecord
 
+unpacking.install()
 KafkaFailure = (KafkaError, OSError)
 _MAX_FETCH_BYTES = 4 << 20
 # A batch must fit in max.message.bytes (1 MiB); a single lot is at most 512 KiB and its headers.

@@ -45,7 +45,7 @@ class TokenEndpoint:
     ) -> None:
         self._node, self._signer, self._redis, self._base, self._snapshot = node, signer, redis, base, snapshot
 
-    async def __call__(self, request: Request) -> Response:
+    async def grant(self, request: Request) -> Response:
         raw = await request.body()
         form = {name: values[0] for name, values in parse_qs(raw[:_MAX_FORM_BYTES].decode("latin-1")).items()}
         if form.get("grant_type") != "client_credentials":
@@ -102,7 +102,7 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
         routes=[
             *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in TYPED.values()),
             Route("/v1/requests/{request_id}", desk.look, methods=["GET"]),
-            Route("/oauth2/token", token, methods=["POST"]),
+            Route("/oauth2/token", token.grant, methods=["POST"]),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas import statuses
-from schemas.jose import JoseError, parse_jws
+from schemas.jose import MALFORMED, JoseError, parse_jws
 from schemas.statuses import RefusedError
 from schemas.suites import BY_SIGN_ALG, CryptoError
 from schemas.wire import sign_compact
@@ -61,7 +61,7 @@ def read_claims(token: str, key: Jwk) -> Claims:
             raise RefusedError(statuses.UNAUTHENTICATED, "令牌不是由本节点或该应用的密钥签发")
         BY_SIGN_ALG[jws.header.alg].verifier(key)(jws.signature, jws.signing_input)
         return _decode(jws.payload)
-    except (JoseError, CryptoError, msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (JoseError, CryptoError, *MALFORMED) as error:
         raise RefusedError(statuses.UNAUTHENTICATED, "令牌无法读取或签名不正确") from error
 
 
@@ -115,5 +115,5 @@ def _unverified_subject(assertion: str) -> str:
     """Whose key to verify with; believed only after that key has verified it."""
     try:
         return _decode(parse_jws(assertion.encode()).payload).sub
-    except (JoseError, msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (JoseError, *MALFORMED) as error:
         raise RefusedError(statuses.UNAUTHENTICATED, "断言无法读取") from error

@@ -1,4 +1,4 @@
-// A second implementation of docs/lot.md, written from that page alone, with nothing but JDK 17.
+// A second implementation of docs/lot.md: nothing of this project, nothing but JDK 17.
 // Reads a JSON array of jobs on standard input and writes an array of results; `java LotClient.java` runs it.
 //   {"do":"build", ...the `inputs` of a vector; without salts, contentKey, ephemeralKey, nonce they are random}
 //       -> {"headers":[[name,text]...],"value":base64}

@@ -1,4 +1,4 @@
-"""docs/lot.md proven: a client in another language, written from the page alone, and ours understand each other."""
+"""docs/lot.md proven: a client in another language, built on the page alone, and ours understand each other."""
 
 import shutil
 import subprocess

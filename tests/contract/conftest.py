@@ -1,0 +1,3 @@
+from tests.integration.parts import kafka, parts
+
+__all__ = ["kafka", "parts"]

@@ -1,0 +1,145 @@
+"""Every request of demo.json, from either gateway, and the ways of HTTP around it."""
+
+from __future__ import annotations
+
+import copy
+import time
+import uuid
+
+import pytest
+
+from broker.bus.clock import now_ms
+from broker.bus.keys import KeySigner, read_keys
+from broker.gateway.tokens import ASSERTION_TYPE, Claims, issue, sign_claims
+from tests.e2e.conftest import Stack
+
+SHOWN = {0, 10, 11, 12, 13, 21, 22, 23, 3001, 3002, 3003, 3004, 3005, 3006, 3007, 3011, 3013, 4001, 4002}
+
+
+@pytest.mark.parametrize("gateway", [0, 1])
+def test_every_request_of_the_document_gives_what_it_expects(stack: Stack, gateway: int) -> None:
+    """Each request of demo.json, with a new id, gives the HTTP and head status that stand beside it."""
+    seen = {}
+    for one in stack.document["requests"]:
+        body = copy.deepcopy(one["body"])
+        body["head"]["requestId"] = uuid.uuid4().hex
+        answer = stack.post(body, gateway=gateway, token=one.get("token"), path=one["path"])
+        seen[one["name"]] = {"http": answer.status_code, "status": answer.json()["head"]["status"]}
+    assert seen == {one["name"]: one["expect"] for one in stack.document["requests"]}
+
+
+def test_the_document_shows_every_code_of_this_interface(stack: Stack) -> None:
+    """demo.json has a request for each status code that I4 can give today."""
+    assert {one["expect"]["status"] for one in stack.document["requests"]} == SHOWN
+
+
+def test_fields_not_granted_are_withheld_and_listed(stack: Stack) -> None:
+    """An answer holds no field that the scenario does not grant, and names those it withholds."""
+    data = stack.post(
+        stack.request("32 查得居民身份证")["body"]
+        | stack.body(stack.request("32 查得居民身份证")["body"]["data"]["certificateID"])
+    ).json()["data"]
+    told = {item["columnName"] for item in data["dataList"][0]["surface"]} | set(data["dataList"][0])
+    assert "KZ_ZZ" in data["withheld"]
+    assert not told & set(data["withheld"])
+
+
+def test_a_masked_field_shows_only_its_ends(stack: Stack) -> None:
+    """A citizen id that is granted shortened leaves with its first and last character only."""
+    identifier = stack.request("32 查得居民身份证")["body"]["data"]["certificateID"]
+    holder_code = stack.post(stack.body(identifier)).json()["data"]["dataList"][0]["certificateHolderCode"]
+    assert holder_code[1:-1] == "*" * 16
+
+
+def test_who_does_not_wait_gets_202_and_collects_later(stack: Stack) -> None:
+    """`Prefer: respond-async` answers 202 with a Location, where either gateway gives the answer later."""
+    body = stack.body()
+    accepted = stack.post(body, wait="respond-async")
+    assert accepted.status_code == 202
+    assert accepted.headers["location"] == f"/v1/requests/{body['head']['requestId']}"
+    ends = time.monotonic() + 10
+    while (answer := stack.look(body["head"]["requestId"], gateway=1)).status_code == 202 and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert (answer.status_code, answer.json()["head"]["status"]) == (200, 0)
+
+
+def test_another_application_cannot_collect_an_answer(stack: Stack) -> None:
+    """An answer is unknown (404) to every application but its own."""
+    body = stack.body()
+    assert stack.post(body).status_code == 200
+    other = stack.document["applications"][1]["token"]
+    assert stack.look(body["head"]["requestId"], token=other).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "http", "status"),
+    [
+        (b"{", {}, 400, 102),
+        (b"[]", {}, 400, 102),
+        (b'{"head": {}, "HEAD": {}}', {}, 400, 102),
+        (b'{"head": {"requestId": "xyz"}, "data": {}}', {}, 400, 102),
+        (b'{"head": {"nosuchname": 1}, "data": {}}', {}, 400, 102),
+        (b'{"head": {"sceneCode": 7}, "data": {}}', {}, 400, 102),
+        (b'{"head": {"orgName": "\\ud800"}, "data": {}}', {}, 400, 102),
+        (b"[" * 100_000, {}, 400, 102),
+        (b"{}", {"Content-Type": "text/plain"}, 415, 99),
+        (b" " * (10 << 20) + b"{}", {}, 413, 99),
+    ],
+)
+def test_what_is_not_a_request_is_refused_clearly(
+    stack: Stack, content: bytes, headers: dict[str, str], http: int, status: int
+) -> None:
+    """A body that cannot be a request gives its 4xx as a problem detail with head.status."""
+    all_headers = {"Authorization": f"Bearer {stack.token}", "Content-Type": "application/json"} | headers
+    answer = stack.http.post(stack.gateways[0] + stack.request()["path"], content=content, headers=all_headers)
+    assert (answer.status_code, answer.json()["head"]["status"]) == (http, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_names_are_read_in_any_letter_case(stack: Stack) -> None:
+    """PascalCase names of the national form are understood."""
+    body = stack.body()
+    shouted = {part.upper(): {name.upper(): value for name, value in body[part].items()} for part in body}
+    assert stack.post(shouted).json()["head"]["status"] == 0
+
+
+def test_a_deadline_already_past_is_7002_and_one_too_far_is_102(stack: Stack) -> None:
+    """Nobody works on a request whose deadline has passed, and none may be more than ten minutes ahead."""
+    past = stack.post(stack.body(deadline=now_ms() - 1))
+    far = stack.post(stack.body(deadline=now_ms() + 700_000))
+    assert (past.status_code, past.json()["head"]["status"]) == (200, 7002)
+    assert (far.status_code, far.json()["head"]["status"]) == (400, 102)
+
+
+def test_an_expired_token_is_2004(stack: Stack) -> None:
+    """A token of ours that has run out is told apart from one that we cannot read."""
+    node = read_keys(stack.home.keys / "31-yct.json")
+    token = issue(KeySigner(node.signing), node="31-yct", application="yct-enterprise", now=0)
+    answer = stack.post(stack.body(), token=token)
+    assert (answer.status_code, answer.json()["head"]["status"]) == (401, 2004)
+
+
+def test_an_application_gets_a_token_for_its_signed_assertion_once(stack: Stack) -> None:
+    """A signed assertion gives a token that works; the same assertion again gives none."""
+    signer = KeySigner(read_keys(stack.home.keys / "yct-enterprise.json").signing)
+    claims = Claims(
+        iss="yct-enterprise", sub="yct-enterprise", aud="31-yct", exp=int(time.time()) + 60, jti=uuid.uuid4().hex
+    )
+    form = {
+        "grant_type": "client_credentials",
+        "client_assertion_type": ASSERTION_TYPE,
+        "client_assertion": sign_claims(signer, claims),
+    }
+    first = stack.http.post(stack.gateways[0] + "/oauth2/token", data=form)
+    again = stack.http.post(stack.gateways[1] + "/oauth2/token", data=form)
+    assert stack.post(stack.body(), token=first.json()["access_token"]).json()["head"]["status"] == 0
+    assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
+
+
+def test_a_nonce_is_good_for_one_request(stack: Stack) -> None:
+    """A nonce seen with another request is refused (2003), with the same request it is a repeat."""
+    body = stack.body(nonce="0123456789abcdef" + uuid.uuid4().hex)
+    assert stack.post(body).json()["head"]["status"] == 0
+    assert stack.post(body, gateway=1).json()["head"]["status"] == 0
+    other = stack.post(stack.body(nonce=body["head"]["nonce"]))
+    assert (other.status_code, other.json()["head"]["status"]) == (401, 2003)

@@ -1,0 +1,3 @@
+from tests.integration.parts import connection, kafka, parts
+
+__all__ = ["connection", "kafka", "parts"]

@@ -1,0 +1,347 @@
+"""Whole fakes: a party's Redis and a Kafka in memory, and a province's agent between them, with the node that asks it.
+
+The wire between node and province, the registry's trust and the handler are the real ones.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from broker.bus.clock import now_ms
+from broker.bus.kafka import Incoming, Outgoing
+from broker.bus.keys import KeyFile, KeyOpener, KeySigner, Sealer
+from broker.bus.lots import Packer
+from broker.registry.reader import RegistryReader
+from broker.registry.stored import Beat, Stored, StoredRegistry
+from schemas.evidence import EvidenceBody
+from schemas.items import ReplyItem, RequestItem, decode_reply, encode
+from schemas.lot import REQUEST_TYPE, Envelope, Item, WireRecord, unframe
+from schemas.sharing import Head
+from schemas.suites import ED
+from schemas.topics import detail_topic, evidence_topic, reply_topic, request_topic
+from schemas.wire import OpenLot, open_lot, parse_headers, unseal
+from tests.support_registry import (
+    ADDRESS,
+    APPLICATION,
+    ITEM,
+    NODE,
+    ORG,
+    OTHER_NODE,
+    PROVINCE,
+    PURPOSE,
+    SCENE,
+    Body,
+    bodies,
+    identifier_of,
+    manifest_of,
+    new_party_keys,
+    next_manifest,
+    party,
+    records_of,
+    signed,
+)
+from workers.effects import Effects, EpochError, Mark, ReplayedError
+from workers.engine.port import Work
+from workers.evidence import EvidenceWriter
+from workers.handler import Handler
+from workers.stores.port import Store
+
+KEYS: Final = {name: new_party_keys(name) for name in (NODE, OTHER_NODE, PROVINCE, "31", "registrar")}
+REPLY_PARTITION: Final = 7
+
+
+class PartyRedis:
+    """One party's Redis: what registry and effects keep in it; `away` plays an outage, `wipe` the loss of all."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.wipe()
+
+    def wipe(self) -> None:
+        self.records: dict[str, bytes] = {}
+        self.manifest, self.version, self.epoch = b"", 0, b""
+        self.stood_ms: int | None = None
+        self.lots: dict[tuple[str, str], str] = {}
+        self.marks: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def touch(self) -> None:
+        if self.away:
+            raise RedisConnectionError("away")
+
+
+class MemoryStored(StoredRegistry):
+    """The registry in a PartyRedis, with the rules of the real one's scripts."""
+
+    def __init__(self, memory: PartyRedis) -> None:
+        self._memory = memory
+        self.channel = "changed"
+
+    async def store(self, version: int, manifest: bytes, records: Mapping[str, bytes], now_ms: int) -> None:
+        memory = self._memory
+        memory.touch()
+        memory.stood_ms = now_ms
+        if memory.version >= version and memory.records and memory.manifest and memory.epoch:
+            return
+        memory.records, memory.manifest, memory.version = dict(records), manifest, version
+        memory.epoch = memory.epoch or uuid.uuid4().hex.encode()
+
+    async def stood(self, version: int, now_ms: int) -> bool:
+        memory = self._memory
+        memory.touch()
+        if not (memory.records and memory.manifest and memory.epoch) or memory.version < version:
+            return False
+        memory.stood_ms = now_ms
+        return True
+
+    async def load(self) -> Stored | None:
+        memory = self._memory
+        memory.touch()
+        if not memory.manifest or not memory.epoch:
+            return None
+        return Stored(dict(memory.records), memory.manifest, memory.epoch)
+
+    async def beat(self) -> Beat:
+        self._memory.touch()
+        return Beat(self._memory.version, self._memory.epoch, self._memory.stood_ms)
+
+
+class MemoryEffects(Effects):
+    """The marks in a PartyRedis, with the rules of the real one's script; nothing in it ever ends."""
+
+    def __init__(self, memory: PartyRedis) -> None:
+        self._memory = memory
+        self.calls = 0
+
+    async def take(
+        self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark]
+    ) -> list[int]:
+        memory = self._memory
+        self.calls += 1
+        memory.touch()
+        if not memory.epoch or memory.epoch != epoch:
+            raise EpochError
+        if memory.lots.setdefault((node, lot), place) != place:
+            raise ReplayedError
+        return [self._mark(mark) for mark in marks]
+
+    def _mark(self, mark: Mark) -> int:
+        attempt, digest = self._memory.marks.get((mark.node, mark.request_id), (0, mark.digest))
+        if digest != mark.digest:
+            return 0
+        self._memory.marks[mark.node, mark.request_id] = (attempt + 1, digest)
+        return attempt + 1
+
+
+class Sent(NamedTuple):
+    """A record as a producer was given it."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    headers: dict[str, bytes]
+    value: bytes
+
+
+class Acknowledged(NamedTuple):
+    timestamp: int
+
+
+class MemoryKafka:
+    """A producer whose topics are one list; the topics in `held` are not acknowledged until `acknowledge`."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.held: set[str] = set()
+        self._waiting: list[asyncio.Future[Acknowledged]] = []
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] | None = None,
+    ) -> asyncio.Future[Acknowledged]:
+        future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        self.sent.append(Sent(topic, partition, key, dict(headers or ()), value or b""))
+        if topic in self.held:
+            self._waiting.append(future)
+        else:
+            future.set_result(Acknowledged(now_ms()))
+        return future
+
+    def acknowledge(self) -> None:
+        self.held = set()
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(Acknowledged(now_ms()))
+
+    def fail(self, error: Exception) -> None:
+        """Every record that waits for its acknowledgement failed."""
+        for future in self._waiting:
+            future.set_exception(error)
+
+    def on(self, topic: str) -> list[Sent]:
+        return [one for one in self.sent if one.topic == topic]
+
+
+class Reply(NamedTuple):
+    """A reply lot as its node reads it."""
+
+    lot: OpenLot
+    items: list[ReplyItem]
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        return {item.id: item.status for item in self.items}
+
+
+def request(serial: int, *, in_ms: int = 60_000, data: bytes | None = None, **head: str | None) -> RequestItem:
+    """A request that is granted, for the certificate of this serial, unless `data` or a value of its head is wrong."""
+    good = Head(
+        scene_code=SCENE,
+        org_name="企业服务中心（测试）",
+        org_code=ORG,
+        username="窗口一号（测试）",
+        item_name="企业设立登记",
+        item_code=ITEM,
+        business_code=f"TEST-{serial}",
+        use_for=PURPOSE,
+    )
+    return RequestItem(
+        id=f"{serial:032x}",
+        interface="I4",
+        application=APPLICATION,
+        deadline=now_ms() + in_ms,
+        head=replace(good, **head),
+        data=msgspec.Raw(data or encode({"certificateID": identifier_of(serial)})),
+        address=ADDRESS,
+        hops={"received": 1},
+    )
+
+
+class Province:
+    """A province's agent on these fakes, and the node that asks it."""
+
+    def __init__(self, store: Store, *, parties: Iterable[Body] | None = None) -> None:
+        self.redis, self.kafka = PartyRedis(), MemoryKafka()
+        self.effects = MemoryEffects(self.redis)
+        self.stored = MemoryStored(self.redis)
+        self.registry = RegistryReader(redis=Redis(), stored=self.stored, registrar=KEYS["registrar"].signing.public)
+        known = [party(KEYS[name]) for name in (NODE, OTHER_NODE, PROVINCE, "31")]
+        self._records = records_of([*bodies(), *known, *(parties or ())])
+        self._manifest = manifest_of(self._records)
+        self._packers = {name: self._packer(keys) for name, keys in KEYS.items()}
+        self._offset = 0
+        self.handler = Handler(
+            province=PROVINCE,
+            registry=self.registry,
+            opener=KeyOpener(KEYS[PROVINCE].sealing),
+            effects=self.effects,
+            store=store,
+            evidence=EvidenceWriter(
+                party=PROVINCE, keys=KEYS[PROVINCE], packer=self._packers[PROVINCE], kafka=self.kafka
+            ),
+        )
+
+    def _packer(self, keys: KeyFile) -> Packer:
+        return Packer(
+            party=keys.party, signer=KeySigner(keys.signing), sealer=Sealer(), recipients=self.registry.current
+        )
+
+    async def publish(self, *changed: Body) -> None:
+        """Let the follower write the registry, with these records changed, as its next version."""
+        new = records_of(changed, self._manifest.version + 1)
+        self._records = {**self._records, **new}
+        if changed:
+            self._manifest = next_manifest(self._manifest, self._records, new)
+        await self.stored.store(
+            self._manifest.version, signed(self._manifest, KEYS["registrar"]), self._records, now_ms()
+        )
+
+    async def ready(self) -> "Province":
+        await self.publish()
+        await self.registry.refresh()
+        return self
+
+    def lot(
+        self,
+        items: Sequence[RequestItem | bytes],
+        *,
+        by: str = NODE,
+        to: str = PROVINCE,
+        deadline: int | None = None,
+        reply_to: str | None = None,
+    ) -> Incoming:
+        """A lot of these items at the next place of the lane."""
+        ends = [item.deadline for item in items if isinstance(item, RequestItem)]
+        packer = self._packers[by]
+        made = packer.envelope(
+            REQUEST_TYPE,
+            len(items),
+            deadline or max(ends, default=now_ms() + 60_000),
+            f"{reply_topic(by)}/{REPLY_PARTITION}" if reply_to is None else reply_to,
+        )
+        encoded = [item if isinstance(item, bytes) else encode(item) for item in items]
+        record = packer.pack(made, packer.frames(encoded), to)
+        self._offset += 1
+        return Incoming(request_topic(PROVINCE), 3, self._offset, now_ms(), record.headers, record.value)
+
+    async def work(self, record: Incoming) -> list[Outgoing]:
+        """All that leaves for one record of the lane."""
+        return [out async for out in self.handler(record, Work())]
+
+    async def answers(self, *items: RequestItem | bytes) -> dict[str, ReplyItem]:
+        """The reply items of one lot by request id; each id comes once."""
+        replies = [self.reply(out) for out in await self.work(self.lot(items)) if out.topic == reply_topic(NODE)]
+        told = [item for reply in replies for item in reply.items]
+        assert len({item.id for item in told}) == len(told)
+        return {item.id: item for item in told}
+
+    def reply(self, out: Outgoing) -> Reply:
+        """A reply lot, opened and verified by the node."""
+        assert (out.topic, out.partition) == (reply_topic(NODE), REPLY_PARTITION)
+        opened, signature, sealed = parse_headers(out.record.headers)
+        lot = open_lot(
+            opened,
+            signature,
+            sealed,
+            out.record.value,
+            me=NODE,
+            keys=self.registry.current(),
+            opener=KeyOpener(KEYS[NODE].sealing),
+            now_ms=now_ms(),
+        )
+        return Reply(lot, [decode_reply(item.body) for item in lot.items])
+
+    def evidence(self) -> list[tuple[Sent, EvidenceBody]]:
+        """The evidence records in the order in which they were written."""
+        sent = self.kafka.on(evidence_topic(PROVINCE))
+        return [(one, msgspec.json.decode(one.value, type=EvidenceBody)) for one in sent]
+
+    def details(self) -> list[tuple[Sent, list[dict[str, Any]], list[bytes]]]:
+        """The detail records as the province opens them, with the hash of each detail."""
+        out = []
+        for sent in self.kafka.on(detail_topic(PROVINCE)):
+            items, leaves = opened_detail(sent, KEYS[PROVINCE])
+            out.append((sent, [msgspec.json.decode(item.body) for item in items], leaves))
+        return out
+
+
+def opened_detail(sent: Sent, keys: KeyFile) -> tuple[list[Item], list[bytes]]:
+    """The items and leaf hashes of a detail record, opened with these keys."""
+    named: dict[str, Any] = {name: sent.headers[name].decode() for name in ("ce_id", "ce_type", "ce_source")}
+    envelope = Envelope(**named, ce_time="", ce_deadline="0", ce_items="0")
+    plaintext = unseal(envelope, sent.headers["seal"], sent.value, me=keys.party, opener=KeyOpener(keys.sealing))
+    return unframe(plaintext, ED)
+
+
+def incoming(record: WireRecord, like: Incoming) -> Incoming:
+    """This record at the place of another one."""
+    return like._replace(headers=record.headers, value=record.value)

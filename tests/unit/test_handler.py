@@ -1,0 +1,738 @@
+"""The way of one lot through a province: one reply for each item, evidence first, nothing that was not granted."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaError
+from msgspec.structs import replace
+
+from broker.bus.clock import now_ms
+from broker.bus.kafka import Incoming, Outgoing
+from schemas import merkle
+from schemas.certificates import CertificateStatus, SurfaceField
+from schemas.evidence import Detail, body_digest, evidence_id
+from schemas.items import RequestItem, encode
+from schemas.jose import b64
+from schemas.lot import MAX_LOT_BYTES, LotError, WireRecord
+from schemas.registry import SceneStatus
+from schemas.sharing import Head
+from schemas.suites import sha256
+from schemas.topics import detail_topic, dlq_topic, evidence_topic, reply_topic, request_topic
+from tests.support import KEYS, Province, incoming, opened_detail, request
+from tests.support_registry import (
+    CITIZEN_ID,
+    LICENCE,
+    NODE,
+    OTHER_NODE,
+    PROVINCE,
+    SCENE,
+    application,
+    identifier_of,
+    party,
+    scene,
+)
+from tests.support_store import BrokenStore, GatedStore, LyingStore, certificate
+from workers.engine.port import Work
+from workers.stores.memory import MemoryStore
+
+STORED: Final = [certificate(serial) for serial in range(1, 9)]
+DLQ: Final = dlq_topic(request_topic(PROVINCE))
+
+
+async def ready(store: MemoryStore | None = None) -> Province:
+    """A province's agent that has its registry."""
+    return await Province(store or MemoryStore(STORED)).ready()
+
+
+def quarantine(outs: list[Outgoing]) -> list[str]:
+    """The reasons with which something was put aside."""
+    return [dict(out.record.headers)["certlane_reason"].decode() for out in outs if out.topic == DLQ]
+
+
+def replies(outs: list[Outgoing]) -> list[Outgoing]:
+    return [out for out in outs if out.topic == reply_topic(NODE)]
+
+
+def idle(province: Province) -> bool:
+    """Whether neither evidence nor detail was written."""
+    return not province.kafka.sent
+
+
+async def ends(out: AsyncIterator[Outgoing]) -> bool:
+    return await anext(out, None) is None
+
+
+def wrong_check(identifier: str) -> str:
+    return identifier[:-1] + ("0" if identifier[-1] != "0" else "1")
+
+
+MIXED: Final[list[tuple[str, Callable[[int], RequestItem], int]]] = [
+    ("found", request, 0),
+    ("found again", lambda at: request(at, data=encode({"certificateID": identifier_of(1)})), 0),
+    ("nothing found", lambda at: request(at, data=encode({"certificateID": identifier_of(900)})), 10),
+    ("wrong check", lambda at: request(at, data=encode({"certificateID": wrong_check(identifier_of(900))})), 4002),
+    ("expired certificate", lambda at: request(at, data=encode({"certificateID": identifier_of(50)})), 22),
+    ("no case", lambda at: request(at, business_code=None), 12),
+    ("wrong organisation", lambda at: request(at, org_code="x"), 4003),
+    ("no identifier", lambda at: request(at, data=b'{"certificateID":"x"}'), 4001),
+    ("purpose", lambda at: request(at, use_for="SUPERVISION"), 3011),
+    ("type", lambda at: request(at, data=encode({"certificateID": identifier_of(at, LICENCE)})), 3005),
+    ("field", lambda at: request(at, data=encode({"certificateID": identifier_of(1), "fields": ["KZ_ZZ"]})), 3007),
+    ("data of another form", lambda at: request(at, data=b'{"certificateID":7}'), 102),
+    ("data that is no object", lambda at: request(at, data=b"[]"), 102),
+    ("interface not offered", lambda at: replace(request(at), interface="I5"), 2),
+    ("no such interface", lambda at: replace(request(at), interface="I9"), 2),
+    ("application unknown", lambda at: replace(request(at), application="nobody"), 3004),
+    ("no address", lambda at: replace(request(at), address=None), 2006),
+    ("deadline too far ahead", lambda at: request(at, in_ms=660_000), 102),
+]
+
+
+async def test_mixed_lot() -> None:
+    """Every item of a mixed lot gets exactly one reply, with its own status."""
+    old = certificate(50, valid_to="2025-01-01", status=CertificateStatus.EXPIRED)
+    province = await ready(MemoryStore([*STORED, old]))
+    items = [make(at) for at, (_, make, _) in enumerate(MIXED, 1)]
+    deadline = now_ms() + 300_000
+    outs = await province.work(province.lot(items, deadline=deadline))
+    told = [item for out in outs for item in province.reply(out).items]
+    assert Counter(item.id for item in told) == Counter(item.id for item in items)
+    statuses = {item.id: item.status for item in told}
+    assert {name: statuses[item.id] for item, (name, _, _) in zip(items, MIXED, strict=True)} == {
+        name: status for name, _, status in MIXED
+    }
+
+
+async def test_what_a_reply_says() -> None:
+    """A reply names its request, application, deadline, scenario, evidence and attempt, and keeps the hop times."""
+    province = await ready()
+    item = request(1)
+    out = (await province.work(province.lot([item])))[0]
+    reply = province.reply(out)
+    told = reply.items[0]
+    assert (told.id, told.application, told.deadline, told.status) == (item.id, item.application, item.deadline, 0)
+    assert (told.scenario, told.attempt, len(told.digest)) == (f"{SCENE}@1", 1, 64)
+    assert told.evidence == evidence_id(PROVINCE, reply.lot.envelope.ce_id, 0)
+    assert [*told.hops] == ["received", "lane", "opened", "judged", "fetched"]
+    assert [*told.hops.values()] == sorted(told.hops.values())
+
+
+async def test_only_what_is_granted() -> None:
+    """The answer holds what the scenario grants, shortened where it says so, and lists what it withholds."""
+    told = (await (await ready()).answers(request(1)))[f"{1:032x}"]
+    data = msgspec.json.decode(told.data)
+    assert "KZ_ZZ" in data["withheld"]
+    shown = data["dataList"][0]
+    face = {one["columnName"]: one["value"] for one in shown["surface"]}
+    short = CITIZEN_ID[0] + "*" * 16 + CITIZEN_ID[-1]
+    assert face == {"KZ_XM": "测小试", "KZ_XB": "女性（测试）", "KZ_GMSFHM": short}
+    assert "certificateNumber" not in shown
+    assert CITIZEN_ID not in bytes(told.data).decode()
+
+
+async def test_store_is_asked_for_granted_items_only() -> None:
+    """The store is asked once, for granted items and granted fields only."""
+    store = GatedStore(STORED)
+    store.gate.set()
+    province = await ready(store)
+    await province.work(province.lot([request(1), request(2, use_for="SUPERVISION"), request(3, business_code="")]))
+    assert [one.certificate_id for one in store.asked] == [identifier_of(1)]
+    assert "KZ_ZZ" not in store.asked[0].fields
+
+
+async def test_refusals_do_not_wait() -> None:
+    """Refusals leave before the store has answered anything."""
+    store = GatedStore(STORED)
+    province = await ready(store)
+    out = province.handler(province.lot([request(1), request(2, use_for="x"), request(3, org_name="")]), Work())
+    first = province.reply(await anext(out))
+    assert first.statuses == {f"{2:032x}": 3011, f"{3:032x}": 12}
+    store.gate.set()
+    assert province.reply(await anext(out)).statuses == {f"{1:032x}": 0}
+    assert await ends(out)
+
+
+async def test_answers_do_not_wait_for_each_other() -> None:
+    """A slow certificate does not hold the answer of its neighbour."""
+    store = GatedStore(STORED, from_place=1)
+    province = await ready(store)
+    out = province.handler(province.lot([request(1), request(2)]), Work())
+    assert province.reply(await anext(out)).statuses == {f"{1:032x}": 0}
+    store.gate.set()
+    assert province.reply(await anext(out)).statuses == {f"{2:032x}": 0}
+    assert await ends(out)
+
+
+async def test_expired_when_opened() -> None:
+    """An item whose deadline has passed when its lot is opened is dropped, and the others are answered."""
+    province = await ready()
+    assert (await province.answers(request(1, in_ms=-1), request(2))).keys() == {f"{2:032x}"}
+    assert [item.request_id for _, body in province.evidence() for item in body.items] == [f"{2:032x}"]
+
+
+async def test_expired_before_effects() -> None:
+    """An item whose deadline passes while Redis is away takes no mark and gets no reply."""
+    province = await ready()
+    record = province.lot([request(1, in_ms=150), request(2)])
+    province.redis.away = True
+    work = asyncio.create_task(province.work(record))
+    await asyncio.sleep(0.2)
+    assert idle(province)
+    province.redis.away = False
+    outs = await work
+    assert [province.reply(out).statuses for out in outs] == [{f"{2:032x}": 0}]
+    assert province.redis.marks.keys() == {(NODE, f"{2:032x}")}
+
+
+async def test_expired_before_the_record() -> None:
+    """An item whose deadline passes while the store works is neither recorded nor answered."""
+    store = GatedStore(STORED)
+    province = await ready(store)
+    work = asyncio.create_task(province.work(province.lot([request(1, in_ms=100), request(2)])))
+    await asyncio.sleep(0.15)
+    store.gate.set()
+    assert [province.reply(out).statuses for out in await work] == [{f"{2:032x}": 0}]
+    assert [item.request_id for _, body in province.evidence() for item in body.items] == [f"{2:032x}"]
+
+
+async def test_store_that_never_answers() -> None:
+    """Of a store that never answers nothing is heard past the last deadline, and the lot comes to its end."""
+    province = await ready(GatedStore(STORED))
+    async with asyncio.timeout(5):
+        assert await province.work(province.lot([request(1, in_ms=80), request(2, in_ms=120)])) == []
+    assert idle(province)
+
+
+async def test_expired_lot() -> None:
+    """A lot that is past its deadline is put aside as expired and nobody is asked."""
+    province = await ready()
+    outs = await province.work(province.lot([request(1, in_ms=-1)]))
+    assert quarantine(outs) == ["expired"]
+    assert len(outs) == 1
+    assert province.effects.calls == 0
+
+
+async def test_redelivery() -> None:
+    """A lot that comes again at the same place is answered again, as the next attempt of the same request."""
+    province = await ready()
+    record = province.lot([request(1)])
+    first, second = [province.reply((await province.work(record))[0]).items[0] for _ in range(2)]
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert (first.digest, bytes(first.data)) == (second.digest, bytes(second.data))
+    assert [body.attempt for _, body in province.evidence()] == [1, 2]
+    assert [detail["attempt"] for _, details, _ in province.details() for detail in details] == [1, 2]
+
+
+@pytest.mark.parametrize("moved", [{"offset": 99}, {"partition": 4}])
+async def test_replay(moved: dict[str, int]) -> None:
+    """The same lot at another place of the lane is put aside as replayed: no evidence, no reply, nothing read."""
+    store = GatedStore(STORED)
+    store.gate.set()
+    province = await ready(store)
+    record = province.lot([request(1)])
+    await province.work(record)
+    before, asked = len(province.kafka.sent), len(store.asked)
+    outs = await province.work(record._replace(**moved))
+    assert (quarantine(outs), replies(outs)) == (["replayed"], [])
+    assert (len(province.kafka.sent), len(store.asked)) == (before, asked)
+
+
+async def test_same_id_for_another_request() -> None:
+    """A request id that was granted to another request before is refused (2003) and reads nothing."""
+    province = await ready()
+    first = request(1)
+    await province.answers(first)
+    other = replace(first, data=msgspec.Raw(encode({"certificateID": identifier_of(2)})))
+    told = (await province.answers(other))[first.id]
+    assert (told.status, bytes(told.data)) == (2003, b"null")
+
+
+async def test_the_same_request_in_another_lot() -> None:
+    """The same request in another lot continues: it is answered, as its next attempt."""
+    province = await ready()
+    item = request(1)
+    assert [(await province.answers(item))[item.id].attempt for _ in range(3)] == [1, 2, 3]
+
+
+async def test_new_redis() -> None:
+    """When Redis is another one than the registry was read from, the lot is judged again by what it now holds."""
+    province = await ready()
+    record = province.lot([request(1)])
+    province.redis.wipe()
+    await province.publish(replace(scene(), status=SceneStatus.SUSPENDED))
+    outs = await province.work(record)
+    assert [province.reply(out).statuses for out in outs] == [{f"{1:032x}": 3001}]
+    assert province.redis.marks == {}
+
+
+async def test_emptied_redis() -> None:
+    """While Redis has no registry nothing leaves, and the lot goes on as soon as a follower has written it."""
+    province = await ready()
+    record = province.lot([request(1), request(2, use_for="x")])
+    province.redis.wipe()
+    work = asyncio.create_task(province.work(record))
+    await asyncio.sleep(0.05)
+    assert idle(province)
+    assert not work.done()
+    await province.publish()
+    told = {key: status for out in await work for key, status in province.reply(out).statuses.items()}
+    assert told == {f"{1:032x}": 0, f"{2:032x}": 3011}
+
+
+async def test_stale_registry() -> None:
+    """When the registry may no longer be used, nothing is granted: 7001."""
+    province = await ready()
+    province.registry.stood_ms = now_ms() - 61_000
+    assert {item.status for item in (await province.answers(request(1), request(2))).values()} == {7001}
+    assert province.redis.marks == {}
+
+
+async def test_redis_away_and_back() -> None:
+    """While Redis is away nothing leaves, and everything once it is back."""
+    store = GatedStore(STORED)
+    store.gate.set()
+    province = await ready(store)
+    record = province.lot([request(1), request(2, use_for="x")])
+    province.redis.away = True
+    work = asyncio.create_task(province.work(record))
+    await asyncio.sleep(0.25)
+    assert (idle(province), store.asked, work.done()) == (True, [], False)
+    province.redis.away = False
+    told = {key: status for out in await work for key, status in province.reply(out).statuses.items()}
+    assert told == {f"{1:032x}": 0, f"{2:032x}": 3011}
+
+
+async def test_redis_away_past_the_deadline() -> None:
+    """When Redis stays away past the last deadline the lot ends, and nothing of it is ever read or said."""
+    store = GatedStore(STORED)
+    store.gate.set()
+    province = await ready(store)
+    record = province.lot([request(1, in_ms=100), request(2, in_ms=150, use_for="x")])
+    province.redis.away = True
+    async with asyncio.timeout(5):
+        assert await province.work(record) == []
+    assert idle(province)
+    assert store.asked == []
+
+
+async def test_store_away() -> None:
+    """A store that cannot be reached is 7001, and does not touch the refusals."""
+    store = MemoryStore(STORED)
+    store.reachable = False
+    told = await (await ready(store)).answers(request(1), request(2), request(3, use_for="x"))
+    assert {key[-1]: item.status for key, item in told.items()} == {"1": 7001, "2": 7001, "3": 3011}
+
+
+async def test_store_breaks_in_between() -> None:
+    """What a store answered before it broke is told, the rest is 7001."""
+    told = await (await ready(BrokenStore(STORED))).answers(request(1), request(2), request(3))
+    assert sorted(item.status for item in told.values()) == [0, 7001, 7001]
+
+
+LIES: Final = {
+    "another certificate": certificate(2, holder_name="别人"),
+    "another holder's code": certificate(1, holder_name="别人", holder_code=CITIZEN_ID[::-1]),
+    "another issuer": certificate(1, holder_name="别人", issuer_code="11310000MB9A0001XM"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+async def test_lying_store(name: str) -> None:
+    """A store that returns another's record is 99, and nothing of that record leaves or is recorded."""
+    province = await ready(LyingStore(LIES[name]))
+    reply = province.reply((await province.work(province.lot([request(1)])))[0])
+    assert reply.statuses == {f"{1:032x}": 99}
+    details = [item.body for sent, _, _ in province.details() for item in opened_detail(sent, KEYS[PROVINCE])[0]]
+    for text in (b"\xe5\x88\xab\xe4\xba\xba", LIES[name].number.encode(), LIES[name].holder_code.encode()):
+        assert all(text not in item.body for item in reply.lot.items)
+        assert all(text not in body for body in details)
+
+
+async def test_unusable_record() -> None:
+    """A record that the store itself cannot read is 99, never 10."""
+    told = await (await ready(LyingStore(certificate(1), unusable=True))).answers(request(1))
+    assert [item.status for item in told.values()] == [99]
+
+
+async def test_store_that_repeats_itself() -> None:
+    """An answer that a store gives again later does not become a second reply."""
+
+    class Repeating(MemoryStore):
+        async def fetch(self, asks: Any) -> AsyncIterator[Any]:
+            for _ in range(2):
+                async for found in super().fetch(asks):
+                    yield found
+
+    province = await ready(Repeating(STORED))
+    assert len(await province.answers(request(1), request(2))) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="_fetch looks for repeated keys between groups, not inside one")
+async def test_store_that_repeats_itself_at_once() -> None:
+    """An answer that a store gives twice together does not become two replies."""
+    province = await ready(LyingStore(certificate(1), times=2))
+    assert len(await province.answers(request(1))) == 1
+
+
+@pytest.mark.parametrize("topic", [evidence_topic(PROVINCE), detail_topic(PROVINCE)])
+async def test_evidence_first(topic: str) -> None:
+    """No reply leaves before its evidence and its detail are both acknowledged."""
+    province = await ready()
+    province.kafka.held = {topic}
+    out = aiter(province.handler(province.lot([request(1)]), Work()))
+    first = asyncio.ensure_future(anext(out))
+    await asyncio.sleep(0.05)
+    assert not first.done()
+    assert len(province.kafka.sent) == 2
+    province.kafka.acknowledge()
+    assert province.reply(await first).statuses == {f"{1:032x}": 0}
+
+
+@pytest.mark.parametrize("topic", [evidence_topic(PROVINCE), detail_topic(PROVINCE)])
+async def test_evidence_that_fails(topic: str) -> None:
+    """When its evidence cannot be written a reply never leaves, and the error ends the agent."""
+    province = await ready()
+    province.kafka.held = {topic}
+    out = aiter(province.handler(province.lot([request(1)]), Work()))
+    first = asyncio.ensure_future(anext(out))
+    await asyncio.sleep(0.02)
+    province.kafka.fail(KafkaError())
+    with pytest.raises(KafkaError):
+        await first
+    assert await ends(out)
+
+
+@pytest.mark.xfail(strict=True, reason="asyncio.timeout around a yield cancels whoever reads the generator (PEP 789)")
+async def test_evidence_that_outlasts_the_deadline() -> None:
+    """Evidence that is acknowledged only after the last deadline does not cancel the work on its lot."""
+    store = GatedStore(STORED, from_place=1)
+    province = await ready(store)
+    province.kafka.held = {evidence_topic(PROVINCE)}
+    work = asyncio.create_task(province.work(province.lot([request(1, in_ms=100), request(2, in_ms=100)])))
+    await asyncio.wait([work], timeout=0.2)
+    province.kafka.acknowledge()
+    store.gate.set()
+    await asyncio.wait([work], timeout=1)
+    assert work.done()
+    assert not work.cancelled()
+
+
+async def test_work_is_marked_before_it_is_recorded() -> None:
+    """A lot may be cancelled while the store works, and no longer once its evidence is being written."""
+    store = GatedStore(STORED)
+    province, work = await ready(store), Work()
+    province.kafka.held = {evidence_topic(PROVINCE)}
+    first = asyncio.ensure_future(anext(aiter(province.handler(province.lot([request(1)]), work))))
+    await asyncio.sleep(0.02)
+    assert (work.recording, idle(province)) == (False, True)
+    store.gate.set()
+    await asyncio.sleep(0.02)
+    assert (work.recording, idle(province)) == (True, False)
+    province.kafka.acknowledge()
+    await first
+
+
+async def test_chain() -> None:
+    """Each evidence record names the digest of the one before it and has the next number, on one partition."""
+    province = await ready()
+    for serial in range(1, 6):
+        await province.work(province.lot([request(serial), request(serial + 10, use_for="x")]))
+    chain = province.evidence()
+    assert [body.number for _, body in chain] == list(range(10))
+    assert chain[0][1].previous == ""
+    assert [body.previous for _, body in chain[1:]] == [b64(body_digest(sent.value)) for sent, _ in chain[:-1]]
+    assert len({body.writer for _, body in chain}) == len({sent.partition for sent, _ in chain}) == 1
+
+
+async def test_chain_of_lots_at_once() -> None:
+    """The chain is one also when many lots are in work together."""
+    province = await ready()
+    lots = [province.lot([request(serial), request(serial + 10, org_code=None)]) for serial in range(1, 9)]
+    await asyncio.gather(*map(province.work, lots))
+    chain = province.evidence()
+    assert [body.number for _, body in chain] == list(range(16))
+    assert [body.previous for _, body in chain[1:]] == [b64(body_digest(sent.value)) for sent, _ in chain[:-1]]
+
+
+async def test_two_incarnations() -> None:
+    """Whoever starts again starts a new chain."""
+    first, second = await ready(), await ready()
+    for province in (first, second):
+        await province.work(province.lot([request(1)]))
+    assert first.evidence()[0][1].writer != second.evidence()[0][1].writer
+
+
+@pytest.mark.xfail(strict=True, reason="the chain moves on before the reply is packed, and packing can fail")
+async def test_chain_after_a_reply_that_could_not_be_sealed() -> None:
+    """A reply that cannot be sealed to its node leaves no gap in the chain of evidence."""
+    province = await Province(MemoryStore(STORED), parties=[party(KEYS[OTHER_NODE], uses=("sig",))]).ready()
+    await province.work(province.lot([request(1)]))
+    outs = await province.work(province.lot([request(2)], by=OTHER_NODE))
+    assert quarantine(outs) == ["key"]
+    await province.work(province.lot([request(3)]))
+    assert [body.number for _, body in province.evidence()] == [0, 1]
+
+
+async def test_reply_carries_its_evidence() -> None:
+    """The reply's signature carries the digest of its evidence record, which carries that signature beside its body."""
+    province = await ready()
+    reply = province.reply((await province.work(province.lot([request(1)])))[0])
+    sent, body = province.evidence()[0]
+    assert reply.lot.evidence == b64(body_digest(sent.value))
+    assert sent.headers == {"signature": reply.lot.jws}
+    assert body.reply_lot == reply.lot.envelope.ce_id
+    assert body.root == b64(merkle.root(reply.lot.leaves, sha256))
+
+
+async def test_evidence_names_the_request_lot() -> None:
+    """The evidence record names the lot that was asked with, the writer's time and every request in the reply."""
+    province = await ready()
+    record = province.lot([request(1), request(2)])
+    await province.work(record)
+    _, body = province.evidence()[0]
+    assert body.request_lot == dict(record.headers)["ce_id"].decode()
+    assert abs(body.time - now_ms()) < 5_000
+    assert [item.request_id for item in body.items] == [f"{1:032x}", f"{2:032x}"]
+
+
+async def test_detail() -> None:
+    """The detail opens with the province's key and tells who asked for what, under which scenario, and what left."""
+    province = await ready()
+    item = request(1)
+    reply = province.reply((await province.work(province.lot([item])))[0])
+    sent, (detail,), leaves = province.details()[0]
+    assert sent.key == reply.lot.envelope.ce_id.encode()
+    head = item.head
+    assert detail | {"typeCode": "", "fields": [], "hops": {}, "holder": ""} == {
+        "requestId": item.id,
+        "node": NODE,
+        "application": item.application,
+        "interface": "I4",
+        "orgCode": head.org_code,
+        "operator": head.username,
+        "itemCode": head.item_code,
+        "businessCode": head.business_code,
+        "purpose": head.use_for,
+        "scene": SCENE,
+        "scenario": f"{SCENE}@1",
+        "certificateId": identifier_of(1),
+        "status": 0,
+        "condition": "",
+        "requestDigest": reply.items[0].digest,
+        "replyLeaf": b64(reply.lot.leaves[0]),
+        "attempt": 1,
+        "typeCode": "",
+        "fields": [],
+        "hops": {},
+        "holder": "",
+    }
+    assert "KZ_XM" in detail["fields"]
+    assert "KZ_ZZ" not in detail["fields"]
+    assert province.evidence()[0][1].items[0].detail == b64(leaves[0])
+
+
+@pytest.mark.xfail(strict=True, raises=NameError, reason="Mapping is imported for the type checker only")
+async def test_detail_has_its_type() -> None:
+    """What the province opens is a Detail again."""
+    province = await ready()
+    await province.work(province.lot([request(1)]))
+    body = opened_detail(province.details()[0][0], KEYS[PROVINCE])[0][0].body
+    assert encode(msgspec.json.decode(body, type=Detail)) == body
+
+
+async def test_detail_of_a_refusal() -> None:
+    """The detail of a refusal names the condition that decided, and neither a holder nor a field."""
+    province = await ready()
+    await province.work(province.lot([request(1, use_for="x")]))
+    _, (detail,), leaves = province.details()[0]
+    assert (detail["status"], detail["condition"], detail["scenario"]) == (3011, "purpose", f"{SCENE}@1")
+    assert (detail["holder"], detail["fields"]) == ("", [])
+    assert province.evidence()[0][1].items[0].detail == b64(leaves[0])
+
+
+async def test_holder_in_the_evidence() -> None:
+    """The holder is in the detail as a hash, the same for the same holder, and never as a code or a name."""
+    province = await ready()
+    await province.work(province.lot([request(1), request(2)]))
+    sent, details, _ = province.details()[0]
+    assert len({detail["holder"] for detail in details}) == 1
+    assert len(details[0]["holder"]) == 43
+    for item in opened_detail(sent, KEYS[PROVINCE])[0]:
+        assert CITIZEN_ID.encode() not in item.body
+        assert "测小试".encode() not in item.body
+
+
+async def test_nothing_readable_on_the_evidence_topic() -> None:
+    """The evidence record tells nothing of scenario, item, purpose, application, certificate or outcome."""
+    province = await ready()
+    item = request(1)
+    await province.work(province.lot([item]))
+    sent, _ = province.evidence()[0]
+    texts = (SCENE, item.application, identifier_of(1), *(v for v in msgspec.to_builtins(item.head).values()))
+    assert all(text.encode() not in sent.value for text in texts)
+
+
+async def test_nobody_else_opens_the_detail() -> None:
+    """The detail is sealed to its own province."""
+    province = await ready()
+    await province.work(province.lot([request(1)]))
+    sent = province.kafka.on(detail_topic(PROVINCE))[0]
+    with pytest.raises(LotError, match="recipient"):
+        opened_detail(sent, KEYS[NODE])
+
+
+def changed(record: Incoming, **headers: bytes) -> Incoming:
+    return incoming(
+        WireRecord([(name, headers.get(name, value)) for name, value in record.headers], record.value), record
+    )
+
+
+async def test_quarantine_record() -> None:
+    """What is put aside keeps its value, its place and the reason, and none of the headers that a stranger wrote."""
+    province = await ready()
+    record = changed(province.lot([request(1)]), signature=b"x.y.z")
+    record = record._replace(headers=[*record.headers, ("name", "某人".encode())])
+    (out,) = await province.work(record)
+    assert (out.topic, out.record.value) == (DLQ, record.value)
+    assert dict(out.record.headers) == {
+        "certlane_reason": b"signature",
+        "certlane_partition": b"3",
+        "certlane_offset": str(record.offset).encode(),
+        "certlane_bytes": str(len(record.value)).encode(),
+    }
+    assert idle(province)
+
+
+async def test_quarantine_is_bounded() -> None:
+    """Of a record larger than a lot only its size is kept."""
+    province = await ready()
+    record = province.lot([request(1)])._replace(value=bytes(MAX_LOT_BYTES + 1))
+    (out,) = await province.work(record)
+    assert out.record.value == b""
+    assert dict(out.record.headers)["certlane_bytes"] == str(MAX_LOT_BYTES + 1).encode()
+
+
+WRONG: Final[dict[str, Callable[[Province], Incoming]]] = {
+    "header": lambda province: province.lot([request(1)])._replace(headers=[]),
+    "version": lambda province: changed(province.lot([request(1)]), ce_type=b"certlane.request.v2"),
+    "items": lambda province: changed(province.lot([request(1)]), ce_items=b"0"),
+    "deadline": lambda province: province.lot([request(1)], deadline=now_ms() + 700_000),
+    "size": lambda province: province.lot([request(1)])._replace(value=b"x"),
+    "key": lambda province: changed(province.lot([request(1)]), ce_source=OTHER_NODE.encode()),
+    "signature": lambda province: changed(province.lot([request(1)]), ce_time=b"2026-01-01T00:00:00.000Z"),
+    "recipient": lambda province: province.lot([request(1)], to="31"),
+    "replyto": lambda province: province.lot([request(1)], reply_to=f"{reply_topic(OTHER_NODE)}/1"),
+    "sender": lambda province: province.lot([request(1)], by="31", reply_to=f"{reply_topic(NODE)}/1"),
+}
+
+
+@pytest.mark.parametrize("reason", WRONG)
+async def test_lot_that_cannot_be_trusted(reason: str) -> None:
+    """A lot whose sender or reply address cannot be trusted is put aside with its reason, unanswered and unrecorded."""
+    province = await ready()
+    outs = await province.work(WRONG[reason](province))
+    assert (quarantine(outs), len(outs)) == ([reason], 1)
+    assert idle(province)
+    assert province.effects.calls == 0
+
+
+@pytest.mark.parametrize("place", ["", "7", "12", "-1", "x", "7/7"])
+async def test_reply_addresses(place: str) -> None:
+    """A lot whose reply address is not a partition of its sender's own topic is put aside."""
+    province = await ready()
+    address = "" if not place else f"{reply_topic(NODE)}/{place}"
+    outs = await province.work(province.lot([request(1)], reply_to=address))
+    assert quarantine(outs) == ([] if place == "7" else ["replyto"])
+
+
+async def test_whole_lot_refused() -> None:
+    """A lot of a known sender whose body is wrong is put aside, and its sender gets one refusal with the lot's id."""
+    province = await ready()
+    record = province.lot([request(1), request(2)])
+    outs = await province.work(record._replace(value=record.value[:-1] + bytes([record.value[-1] ^ 1])))
+    assert quarantine(outs) == ["body"]
+    (told,) = province.reply(outs[1]).items
+    assert (told.id, told.status) == (dict(record.headers)["ce_id"].decode(), 102)
+    assert province.evidence()[0][1].items[0].request_id == told.id
+    assert len(outs) == 2
+
+
+async def test_whole_lot_refused_without_an_address() -> None:
+    """A lot whose body and reply address are both wrong is put aside once, and nothing else is raised."""
+    province = await ready()
+    record = province.lot([request(1)], reply_to="nowhere/1")
+    assert quarantine(await province.work(record._replace(value=record.value[:-1] + b"x"))) == ["body"]
+
+
+async def test_unreadable_item() -> None:
+    """An item that names no request is put aside with its lot, and its neighbours are answered."""
+    province = await ready()
+    outs = await province.work(province.lot([request(1), b'{"id":"x"}', b"\xff", request(2)]))
+    assert quarantine(outs) == ["form"]
+    assert [province.reply(out).statuses for out in replies(outs)] == [{f"{1:032x}": 0, f"{2:032x}": 0}]
+
+
+async def test_item_of_another_form() -> None:
+    """An item of which no more than id and deadline can be read is refused (102) without being put aside."""
+    province = await ready()
+    bare = encode({"id": f"{1:032x}", "deadline": now_ms() + 60_000, "head": 7})
+    outs = await province.work(province.lot([bare, request(2)], deadline=now_ms() + 60_000))
+    assert quarantine(outs) == []
+    told = {key: status for out in outs for key, status in province.reply(out).statuses.items()}
+    assert told == {f"{1:032x}": 102, f"{2:032x}": 0}
+
+
+async def test_application_of_another_node() -> None:
+    """A request of an application that is registered to another node than the one that signed is refused."""
+    province = await ready()
+    await province.publish(replace(application(), node=OTHER_NODE))
+    await province.registry.refresh()
+    assert [item.status for item in (await province.answers(request(1))).values()] == [3004]
+
+
+async def test_full_lot() -> None:
+    """A lot of 256 items is taken with one call to Redis and one to the store, and answered with one reply lot."""
+
+    class Counting(MemoryStore):
+        calls = 0
+
+        async def fetch(self, asks: Any) -> AsyncIterator[Any]:
+            self.calls += 1
+            async for found in super().fetch(asks):
+                yield found
+
+    counting = Counting([certificate(serial) for serial in range(256)])
+    province = await ready(counting)
+    outs = await province.work(province.lot([request(serial) for serial in range(256)]))
+    assert [len(province.reply(out).items) for out in outs] == [256]
+    assert (province.effects.calls, counting.calls, len(province.kafka.sent)) == (1, 1, 2)
+
+
+async def test_large_answers() -> None:
+    """Answers that do not fit one reply lot leave in several, each with its own evidence, none too large."""
+    face = (SurfaceField(name="姓名", column_name="KZ_XM", value="长" * 4_000),)
+    province = await ready(MemoryStore([certificate(serial, surface=face) for serial in range(64)]))
+    outs = await province.work(province.lot([request(serial) for serial in range(64)]))
+    told = [item for out in outs for item in province.reply(out).items]
+    assert sorted(item.id for item in told) == [f"{serial:032x}" for serial in range(64)]
+    assert len(outs) == len(province.evidence()) > 1
+    assert all(len(out.record.value) <= MAX_LOT_BYTES for out in outs)
+
+
+@pytest.mark.xfail(strict=True, reason="1,024 bytes an item are reckoned; hop times and names may need more")
+async def test_wordy_requests() -> None:
+    """Replies that repeat much of what was asked leave in several lots as well."""
+    hops = {f"{at:02}" + "\1" * 14: 1 << 52 for at in range(16)}
+    items = [replace(request(at), head=Head(), data=msgspec.Raw(b"{}"), address=None, hops=hops) for at in range(256)]
+    assert len(await (await ready()).answers(*items)) == 256
+
+
+async def test_one_certificate_twice() -> None:
+    """Two items of one lot that ask for one certificate are both answered."""
+    same = encode({"certificateID": identifier_of(1)})
+    told = await (await ready()).answers(request(1, data=same), request(2, data=same))
+    assert [item.status for item in told.values()] == [0, 0]
