@@ -50,6 +50,19 @@ def add_to(app: typer.Typer) -> None:
             print(f"{row.name:<12} {row.state:<10} {row.pid or ''}")
 
     @app.command()
+    def bench(
+        seconds: Annotated[float, typer.Option(help="seconds measured for each row")] = 5.0,
+        as_json: Json = False,  # noqa: FBT002
+    ) -> None:
+        """Start a stack of its own and measure the product against a bare aiokafka echo in the same run."""
+        from deploy.bench.run import bench as measure  # noqa: PLC0415
+        from deploy.bench.run import table  # noqa: PLC0415
+
+        with commands.temporary_stack(commands.say_on_stderr) as home:
+            rows = measure(home, seconds=seconds, say=commands.say_on_stderr)
+        print(orjson.dumps([row._asdict() for row in rows]).decode() if as_json else table(rows))
+
+    @app.command()
     def demo(as_json: Json = False) -> None:  # noqa: FBT002
         """Start a stack of its own, play the story, stop."""
         from deploy.demo.story import play  # noqa: PLC0415

@@ -34,19 +34,20 @@ class Parts(NamedTuple):
     redis_url: str
 
     async def topic(self, name: str = "", *, partitions: int = 1) -> str:
-        """A topic with a new name (or this one) and its `.dlq`, ready to be written."""
+        """A topic with a new name (or this one), its `.dlq` and `.reply`, ready to be written."""
         name = name or f"test.{uuid.uuid4().hex}"
+        beside = [f"{name}.dlq", f"{name}.reply"]
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(name, partitions, 1), NewTopic(f"{name}.dlq", 1, 1)])
+            await admin.create_topics([NewTopic(name, partitions, 1), *(NewTopic(other, 1, 1) for other in beside)])
         finally:
             await admin.close()
         reader = consumer(self.bootstrap, "test-topics")
         await reader.start()
         try:  # answered by a partition's leader only, so it waits for one
             places = [TopicPartition(name, place) for place in range(partitions)]
-            await reader.end_offsets([*places, TopicPartition(f"{name}.dlq", 0)])
+            await reader.end_offsets([*places, *(TopicPartition(other, 0) for other in beside)])
         finally:
             await reader.stop()
         return name
