@@ -16,14 +16,14 @@ SIGNATURE_HEADER = "signature"  # the reply's JWS stands beside the body, which 
 
 
 class EvidenceItem(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The request and the salted hash (base64url, Merkle leaf) of its detail."""
+    """The request and the salted hash (hex, Merkle leaf) of its detail."""
 
     request_id: str
     detail: str
 
 
 class EvidenceBody(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One reply lot: `writer` and `number` place it in its chain, `root` commits to the reply's items."""
+    """One reply lot: `writer` and `number` place it in its chain, `root` (hex) commits to the reply's items."""
 
     writer: str
     number: int

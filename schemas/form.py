@@ -32,14 +32,8 @@ def purpose(head: Head, data: Struct) -> str:
 
 def check_form(interface: Interface, head: Head, data: Struct) -> CertificateId | None:
     """The identifier asked for, if any; raises RefusedError: 12 for the first empty value, else 4003, 4005, 4001."""
-    for attribute, name in REQUIRED_HEAD:
-        if _empty(getattr(head, attribute)):
-            raise RefusedError(REQUIRED_EMPTY, f"请填写 head.{name}")
-    if _empty(purpose(head, data)):
-        raise RefusedError(REQUIRED_EMPTY, "请填写 head.useFor")
-    for attribute in interface.required:
-        if _empty(getattr(data, attribute)):
-            raise RefusedError(REQUIRED_EMPTY, f"请填写 data.{_wire_name(data, attribute)}")
+    if empty := _first_empty(interface, head, data):
+        raise RefusedError(REQUIRED_EMPTY, f"请填写 {empty}")
     if not is_uscc(head.org_code or ""):
         raise RefusedError(USCC_WRONG, "请核对 head.orgCode")
     if not is_item_code(head.item_code or ""):
@@ -51,6 +45,20 @@ def check_form(interface: Interface, head: Head, data: Struct) -> CertificateId 
         return parse_certificate_id(identifier)
     except IdentifierError as error:
         raise RefusedError(error.code, "请核对 data.certificateID") from error
+
+
+def _first_empty(interface: Interface, head: Head, data: Struct) -> str:
+    """The place of the first required value that is absent, null, empty or blank; "" when there is none."""
+    for attribute, name in REQUIRED_HEAD:
+        value = getattr(head, attribute)
+        if not value or value.isspace():
+            return f"head.{name}"
+    if _empty(purpose(head, data)):
+        return "head.useFor"
+    for attribute in interface.required:
+        if _empty(getattr(data, attribute)):
+            return f"data.{_wire_name(data, attribute)}"
+    return ""
 
 
 def _empty(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -96,6 +97,7 @@ def make_certificate_id(type_code: str, issuer_code: str, serial: str, version: 
     return str(parse_certificate_id(made))
 
 
+@lru_cache(maxsize=4_096)  # bodies' codes: few, public, asked for with every request
 def is_uscc(text: str) -> bool:
     """Whether this is a 统一社会信用代码: alphabet, six-digit area and check character (GB 32100-2015)."""
     return _USCC_SHAPE.fullmatch(text) is not None and uscc_check(text[:17]) == text[17]
@@ -132,6 +134,7 @@ def normalise_citizen_id(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=4_096)
 def is_item_code(text: str) -> bool:
     """Whether this is an item code: a valid USCC and 13 (实施编码) or 15 (业务办理项编码) more (DOMAIN §3.4)."""
     return _ITEM_TAIL.fullmatch(text, 18) is not None and is_uscc(text[:18])

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from schemas.certificates import SurfaceField
+
 Short = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=200)]  # 200 characters: the limit seen for a purpose (DOMAIN §3.4)
 _FIELD_NAMES = Annotated[tuple[Short, ...], Meta(max_length=128)]
@@ -37,15 +39,6 @@ class CertificateDataByIdRequest(Struct, frozen=True, kw_only=True, omit_default
     region_codes: _REGIONS | None = None
 
 
-class SurfaceItem(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One value on the face of a certificate (照面信息)."""
-
-    name: str
-    value: str
-    value_type: str
-    column_name: str
-
-
 class CertificateData(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """I4, I5: what a source tells of one certificate; a name that was not granted is absent (DOMAIN §4, I4)."""
 
@@ -64,7 +57,7 @@ class CertificateData(Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     issue_date: str | None = None
     certificate_validate_start: str | None = None
     certificate_validate_end: str | None = None
-    surface: tuple[SurfaceItem, ...] | None = None
+    surface: tuple[SurfaceField, ...] | None = None
 
 
 ALWAYS_TOLD = ("certificateID", "certificateTypeCode", "certificateStatus")

@@ -294,8 +294,9 @@ class Province:
         return Incoming(request_topic(PROVINCE), 3, self._offset, now_ms(), record.headers, record.value)
 
     async def work(self, record: Incoming) -> list[Outgoing]:
-        """All that leaves for one record of the lane."""
-        return [out async for out in self.handler(record, Work())]
+        """All that leaves for one record of the lane; a lot that would never end fails."""
+        async with asyncio.timeout(5):
+            return [out async for out in self.handler(record, Work())]
 
     async def answers(self, *items: RequestItem | bytes) -> dict[str, ReplyItem]:
         """The reply items of one lot by request id; each id comes once."""

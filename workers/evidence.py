@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import uuid
 import zlib
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from broker.bus.clock import now_ms
 from schemas.evidence import SIGNATURE_HEADER, Detail, EvidenceBody, EvidenceItem, body_digest, encode_body
 from schemas.items import encode
-from schemas.jose import b64, unb64
+from schemas.jose import unb64
 from schemas.lot import DETAIL_TYPE, REPLY_TYPE, WireRecord
 from schemas.topics import LANE_PARTITIONS, detail_topic, evidence_topic
 
@@ -54,8 +53,8 @@ class EvidenceWriter:
         self._in_order = asyncio.Lock()  # numbers and places on the topic rise together
 
     def holder_hash(self, holder_code: str) -> str:
-        """A holder as evidence knows them: HMAC-SHA-256 under the province's own key, base64url."""
-        return b64(hmac.digest(self._holder_key, holder_code.encode(), hashlib.sha256)) if holder_code else ""
+        """A holder as evidence knows them: HMAC-SHA-256 under the province's own key, hex."""
+        return hmac.digest(self._holder_key, holder_code.encode(), "sha256").hex() if holder_code else ""
 
     async def write(
         self, *, reply: Envelope, to: str, frames: Frames, request_lot: str, details: Sequence[Detail]
@@ -69,14 +68,14 @@ class EvidenceWriter:
                 EvidenceBody(
                     writer=self.writer,
                     number=self._number,
-                    previous=b64(self._previous),
+                    previous=self._previous.hex(),
                     request_lot=request_lot,
                     reply_lot=reply.ce_id,
-                    root=b64(frames.root),
+                    root=frames.root.hex(),
                     time=now_ms(),
                     attempt=max(detail.attempt for detail in details),
                     items=tuple(
-                        EvidenceItem(request_id=detail.request_id, detail=b64(leaf))
+                        EvidenceItem(request_id=detail.request_id, detail=leaf.hex())
                         for detail, leaf in zip(details, detail_frames.leaves, strict=True)
                     ),
                 )

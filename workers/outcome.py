@@ -9,7 +9,6 @@ import msgspec
 from schemas.evidence import Detail, evidence_id
 from schemas.form import purpose
 from schemas.items import NO_DATA, ReplyItem, encode
-from schemas.jose import b64
 from schemas.statuses import STATUSES
 from workers.judge import Refusal
 
@@ -83,7 +82,7 @@ def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
         status=outcome.status,
         condition=condition,
         request_digest=asked.digest,
-        reply_leaf=b64(leaf),
+        reply_leaf=leaf.hex(),
         attempt=outcome.attempt,
         hops={**item.hops, **outcome.hops},
     )

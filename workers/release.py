@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from schemas import statuses
 from schemas.certificates import INTERFACE_CODES
-from schemas.holders import holder_code_is_right
+from schemas.holders import CITIZEN_ID_TYPE, holder_code_is_right
 from schemas.items import encode
 from schemas.registry import Mask
-from schemas.sharing import CertificateData, CertificateDataAnswer, SurfaceItem
+from schemas.sharing import CertificateData, CertificateDataAnswer
 from workers.fields import CORE, MASKS
 from workers.judge import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from schemas.certificates import CertificateRecord
+    from schemas.certificates import CertificateRecord, SurfaceField
     from schemas.identifiers import CertificateId
     from workers.judge import Grant
-
-_TEXTS = ("type_name", "name", "number", "holder_name", "issuer_name")
-_PERSON_ID_TYPE = "111"
 
 
 class Released(NamedTuple):
@@ -57,13 +57,12 @@ def _is_what_was_asked(record: CertificateRecord, identifier: CertificateId) -> 
         return False
     if record.type_code != identifier.type_code or record.issuer_code != identifier.issuer_code:
         return False
-    if not all(getattr(record, text) for text in _TEXTS):
+    if not (record.type_name and record.name and record.number and record.holder_name and record.issuer_name):
         return False
     if not holder_code_is_right(record.holder_type_code, record.holder_code):
         return False
-    return all(_is_date(text) for text in (record.issue_date, record.valid_from)) and (
-        record.valid_to is None or _is_date(record.valid_to)
-    )
+    days = (record.issue_date, record.valid_from, record.valid_to or record.valid_from)
+    return all(map(_is_date, days))
 
 
 def _is_date(text: str) -> bool:
@@ -86,28 +85,40 @@ def _status_code(record: CertificateRecord, today: date) -> int:
 
 def _shape(record: CertificateRecord, grant: Grant, masks: Mapping[str, Mask]) -> CertificateData:
     values: dict[str, str] = {}
-    for name, (source, target, mask) in CORE.items():
-        if name in grant.fields and (value := getattr(record, source)) is not None:
-            values[target] = MASKS[_core_mask(mask, record)](value) if name in grant.masked else value
+    for source, target, mask in _core_plan(grant.fields, grant.masked):
+        if (value := getattr(record, source)) is not None:
+            values[target] = MASKS[_core_mask(mask, record)](value) if mask else value
+    fields, masked = grant.fields, grant.masked
     surface = tuple(
-        SurfaceItem(
-            name=field.name,
-            value=MASKS[masks[field.column_name]](field.value) if field.column_name in grant.masked else field.value,
-            value_type=field.value_type,
-            column_name=field.column_name,
-        )
-        for field in record.surface
-        if field.column_name in grant.fields and field.column_name in masks
+        [
+            field if field.column_name not in masked else _shortened(field, masks[field.column_name])
+            for field in record.surface
+            if field.column_name in fields and field.column_name in masks
+        ]
     )
     return CertificateData(
         certificate_id=record.certificate_id,
         certificate_type_code=record.type_code,
-        certificate_status=str(record.status),
+        certificate_status=record.status.value,
         surface=surface or None,
         **values,
     )
 
 
+@lru_cache(maxsize=4_096)
+def _core_plan(fields: frozenset[str], masked: frozenset[str]) -> tuple[tuple[str, str, Mask | None], ...]:
+    """Attribute of the record, attribute of the answer and mask of each granted name; a few plans serve all items."""
+    return tuple(
+        (source, target, mask if name in masked else None)
+        for name, (source, target, mask) in CORE.items()
+        if name in fields
+    )
+
+
+def _shortened(field: SurfaceField, mask: Mask) -> SurfaceField:
+    return replace(field, value=MASKS[mask](field.value))
+
+
 def _core_mask(mask: Mask, record: CertificateRecord) -> Mask:
     """A USCC is not personal and stays whole (DOMAIN §9.4)."""
-    return Mask.NONE if mask is Mask.CITIZEN_ID and record.holder_type_code != _PERSON_ID_TYPE else mask
+    return Mask.NONE if mask is Mask.CITIZEN_ID and record.holder_type_code != CITIZEN_ID_TYPE else mask

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from schemas.items import RequestItem
 
 _ACCEPT_SECONDS = 1.0  # a caller who does not wait is still told whether Kafka has the request
+_WAY_BACK_SECONDS = 0.1  # what is told at the end of a caller's wait should reach the caller within it
 _SILENT_SECONDS = 3.0  # an unacknowledged request: the caller is told, the request may still go out
 _LOOK_SECONDS = 0.5
 _STUCK_SECONDS = 1.5
@@ -112,7 +113,7 @@ class Exchange:
 
         Raises ConflictError, RateError, NonceError, GoneError, UnavailableError.
         """
-        ends = asyncio.get_running_loop().time() + wait_seconds
+        ends = asyncio.get_running_loop().time() + max(wait_seconds - _WAY_BACK_SECONDS, 0)
         self._admit(province, item.application)
         claim = Claim(item.id, digest, item.deadline, province, item.application, per_second, nonce)
         claimed = await self._claimed(claim)

@@ -41,7 +41,7 @@ class EchoWay:
         self._sending: set[asyncio.Future[object]] = set()
         self._padding = bytes(BODY_BYTES - 16)
 
-    async def __aenter__(self) -> EchoWay:
+    async def __aenter__(self) -> Self:
         self._reader.assign([TopicPartition(TELL, 0)])
         await self._reader.start()
         await self._writer.start()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = (1, 64, 256, 1_024)
 PROVINCE = "32"
 AIM = 0.4
+_WARM_IN_FLIGHT, _WARM_SECONDS = 256, 8.0
 _SERVING = ("kafka", "redis", "gateway-1", "gateway-2", "worker-31", "worker-32", "worker-33", "worker-34")
 
 
@@ -52,6 +53,10 @@ async def _sweep(home: Home, seconds: float, say: Callable[[str], None]) -> list
             (lambda: TopicsWay(document, PROVINCE, certificates[PROVINCE]), serving),
             (lambda: HttpWay(document, everywhere), serving),
         )
+        say("warming up (a young Java machine compiles for its first seconds)")
+        for make, pids in ways:
+            async with make() as way:
+                await Loop(way, _WARM_IN_FLIGHT).run(_WARM_SECONDS, pids)
         for in_flight in IN_FLIGHT:
             for make, pids in ways:
                 async with make() as way:
@@ -85,15 +90,21 @@ def _echo(bootstrap: str) -> Iterator[int]:
 def table(rows: list[Row]) -> str:
     """Rows as text, each with its ratio to the echo at the same load, and the ratio of the bests."""
     echo = {row.in_flight: row for row in rows if row.way == EchoWay.name}
-    lines = [
-        f"{'way':<20} {'in flight':>9} {'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'server µs':>10} {'client µs':>10} {'of echo':>8} {'failed':>7}"
-    ]
+    heads = ("in flight", "req/s", "p50 ms", "p99 ms", "server µs", "client µs", "of echo", "failed")
+    lines = [f"{'way':<20}" + "".join(f"{head:>11}" for head in heads)]
     for row in rows:
         ratio = row.per_second / echo[row.in_flight].per_second
-        lines.append(
-            f"{row.way:<20} {row.in_flight:>9,} {row.per_second:>9,.0f} {row.p50_ms:>8.1f} {row.p99_ms:>8.1f} "
-            f"{row.server_us:>10.0f} {row.client_us:>10.0f} {ratio:>8.2f} {row.failed:>7}"
+        cells = (
+            f"{row.in_flight:,}",
+            f"{row.per_second:,.0f}",
+            f"{row.p50_ms:.1f}",
+            f"{row.p99_ms:.1f}",
+            f"{row.server_us:.0f}",
+            f"{row.client_us:.0f}",
+            f"{ratio:.2f}",
+            str(row.failed),
         )
+        lines.append(f"{row.way:<20}" + "".join(f"{cell:>11}" for cell in cells))
     best = {name: max(row.per_second for row in rows if row.way == name) for name in dict.fromkeys(r.way for r in rows)}
     ratio = best[TopicsWay.name] / best[EchoWay.name]
     lines.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
@@ -76,7 +76,7 @@ class TopicsWay:
         self._data = itertools.cycle([msgspec.Raw(msgspec.json.encode({"certificateID": one})) for one in certificates])
         self._waiting: dict[str, asyncio.Future[bool]] = {}
 
-    async def __aenter__(self) -> TopicsWay:
+    async def __aenter__(self) -> Self:
         self._reader.assign([self._place])
         await self._reader.start()
         await self._writer.start()
@@ -142,7 +142,7 @@ class HttpWay:
         self._token = document["token"]
         self._certificates = itertools.cycle(certificates)
 
-    async def __aenter__(self) -> HttpWay:
+    async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Prefer": "wait=30"}
         self._session = aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0))
         return self

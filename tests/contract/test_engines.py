@@ -119,17 +119,28 @@ async def test_only_the_finished_prefix_is_committed(lane: Lane) -> None:
 
 
 async def test_clean_stop_loses_nothing(lane: Lane) -> None:
-    """A stop with lots hanging, others waiting for a slot and others done takes no 3 s and loses none of them."""
-    await lane.put(b"done", b"held", *numbered(b"later", 60))
-    first = lane.agent(lane.script(b"held"), lots_in_work=1)
-    await until(lambda: first.script.began == [b"done", b"held"])
+    """A stop with lots done, hanging, recording and waiting for a slot takes no 3 s, begins nothing and loses nothing."""
+    await lane.put(b"done", b"held", b"recording", *numbered(b"later", 60))
+    first = lane.agent(lane.script(b"held", b"recording"), lots_in_work=2)
+    await until(lambda: first.script.began == [b"done", b"held", b"recording"])
     assert await first.stop() < 3.0
-    await asyncio.sleep(0.2)
     assert first.script.cancelled == [b"held"]
-    assert first.script.began == [b"done", b"held"]  # nothing new while stopping
+    assert first.script.began == [b"done", b"held", b"recording"]
     second = lane.agent(lane.script())
-    await until_equal(lane.committed, {0: 62})
-    assert times(second.script.began) == times([b"held", *numbered(b"later", 60)])  # what was done was committed
+    await until_equal(lane.committed, {0: 63})
+    assert times(second.script.began) == times([b"held", b"recording", *numbered(b"later", 60)])
+
+
+async def test_stop_with_a_closed_gate(lane: Lane) -> None:
+    """An agent whose lane is paused stops at once, and the lot that waited for the gate comes to the next one."""
+    first = lane.agent(lane.script())
+    first.gate.clear()
+    await lane.put(b"lot")
+    await asyncio.sleep(1.5)
+    assert await first.stop() < 3.0
+    assert first.script.began == []
+    second = lane.agent(lane.script())
+    await until(lambda: second.script.answered == [b"lot"])
 
 
 async def test_a_recording_lot_finishes_within_the_stop(lane: Lane) -> None:

@@ -114,4 +114,3 @@ async def test_forged_replies_reach_nobody(stack: Stack, node: KafkaNode) -> Non
     reasons = await put_aside(node, topic, [WireRecord([], os.urandom(100)), forged], 2)
     assert reasons == ["header", "recipient"]
     assert stack.post(stack.body()).json()["head"]["status"] == 0
-

@@ -1,7 +1,7 @@
 """Greedy lots: one at once when idle, larger ones while busy, everyone gets his own result."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -30,6 +30,12 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+async def results(futures: Iterable[asyncio.Future[str]]) -> list[str]:
+    """The results of all; a test that would wait for ever ends."""
+    async with asyncio.timeout(2):
+        return await results(futures)
+
+
 def of(calls: Calls, *, max_items: int = 4, max_bytes: int | None = None) -> Greedy[int, str]:
     return Greedy(calls.run, max_items=max_items, max_bytes=max_bytes, size=lambda item: item)
 
@@ -47,7 +53,7 @@ async def test_those_of_one_turn() -> None:
     """Those who come in the same turn of the loop share one lot."""
     calls = Calls()
     greedy = of(calls)
-    assert await asyncio.gather(*map(greedy.put, (0, 2, 4))) == ["even 0", "even 2", "even 4"]
+    assert await results(map(greedy.put, (0, 2, 4))) == ["even 0", "even 2", "even 4"]
     assert calls.lots == [[0, 2, 4]]
 
 
@@ -64,7 +70,7 @@ async def test_busy() -> None:
     assert calls.lots == [[0]]
     calls.closed = False
     calls.gates[0].set()
-    assert await asyncio.gather(*futures) == ["even 0", "even 2", "even 4", "even 6"]
+    assert await results(futures) == ["even 0", "even 2", "even 4", "even 6"]
     assert calls.lots == [[0], [2, 4, 6]]
 
 
@@ -81,7 +87,7 @@ async def test_full_lot_does_not_wait() -> None:
     assert calls.lots[2:] == [[16, 18, 20, 22]]
     for gate in calls.gates:
         gate.set()
-    assert len(await asyncio.gather(*futures)) == 12
+    assert len(await results(futures)) == 12
 
 
 async def test_full_by_bytes() -> None:
@@ -95,7 +101,7 @@ async def test_full_by_bytes() -> None:
     for gate in calls.gates:
         gate.set()
     calls.closed = False
-    await asyncio.gather(*futures)
+    await results(futures)
     assert calls.lots[2:] == [[2]]
     assert greedy._bytes == 0
 
@@ -104,7 +110,7 @@ async def test_item_larger_than_a_lot() -> None:
     """An item that is larger than a lot may be goes alone: whoever runs the lot says what is wrong with it."""
     calls = Calls()
     greedy = of(calls, max_bytes=10)
-    assert await asyncio.gather(greedy.put(100), greedy.put(2)) == ["even 100", "even 2"]
+    assert await results(map(greedy.put, (100, 2))) == ["even 100", "even 2"]
     assert calls.lots == [[100], [2]]
 
 
@@ -166,7 +172,7 @@ async def test_waiter_who_leaves() -> None:
     leaving.cancel()
     calls.closed = False
     calls.gates[0].set()
-    assert await asyncio.gather(first, third, late) == ["even 0", "even 4", "even 6"]
+    assert await results([first, third, late]) == ["even 0", "even 4", "even 6"]
     assert calls.lots == [[0, 2, 4], [6]]
 
 
@@ -228,6 +234,6 @@ async def test_order() -> None:
         futures.append(greedy.put(item))
         if item % 14 == 0:
             await asyncio.sleep(0)
-    await asyncio.gather(*futures)
+    await results(futures)
     assert [item for lot in calls.lots for item in lot] == list(range(0, 200, 2))
     assert max(map(len, calls.lots)) <= 3

@@ -1,5 +1,7 @@
 """Prefix acknowledgement: only the finished beginning of a partition, in order, each once, and never after `close`."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def naive(begun: list[int], finished: set[int]) -> list[int]:
 def test_against_the_naive_model(acts: list[tuple[str, int]]) -> None:
     """After any acts exactly the finished prefix has been acknowledged, in order, and nothing after `close`."""
     prefix, told = Prefix(), list[int]()
-    finish = []
+    finish: list[Callable[[], None]] = []
     finished: set[int] = set()
     expected: list[int] = []
     for act, number in acts:

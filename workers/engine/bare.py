@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener
 
-from broker.bus.kafka import KafkaFailure, consumer, incoming
+from broker.bus.kafka import consumer, incoming
+from workers.engine.finished import Finished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aiokafka import AIOKafkaConsumer
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from workers.engine.lane import LaneWork
 
-_COMMIT_SECONDS = 0.5
 _RECORDS_A_POLL = 32
 
 
@@ -26,20 +24,21 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     def __init__(self, *, bootstrap: str, topic: str, group: str, lane: LaneWork) -> None:
         self._bootstrap, self._topic, self._group, self._lane = bootstrap, topic, group, lane
         self._stopped = asyncio.Event()
-        self._finished: dict[TopicPartition, int] = {}
+        self._rebalances = 0
 
     async def run(self) -> None:
         """Consume until `stop`; raises when Kafka's client or a lot's publishing failed."""
         reader = consumer(self._bootstrap, self._group, group=self._group)
-        reader.subscribe([self._topic], listener=self)
-        await reader.start()
-        self._reader = reader
-        parts: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(self._read(reader)),
-            asyncio.ensure_future(self._commit_often(reader)),
-            asyncio.ensure_future(self._stopped.wait()),
-        ]
+        self._finished: Finished[TopicPartition] = Finished(reader.commit)
+        parts: list[asyncio.Future[Any]] = []
         try:
+            await reader.start()
+            reader.subscribe([self._topic], listener=self)  # not before: `start` would wait for partitions
+            parts = [
+                asyncio.ensure_future(self._read(reader)),
+                asyncio.ensure_future(self._finished.commit_often()),
+                asyncio.ensure_future(self._stopped.wait()),
+            ]
             await asyncio.wait([*parts, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
             for ended in (*parts[:2], self._lane.failed):
                 if ended.done():
@@ -49,7 +48,7 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
             await self._lane.revoke()
-            await self._commit(reader)
+            await self._finished.commit()
             await reader.stop()
 
     async def stop(self) -> None:
@@ -57,34 +56,18 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
 
     async def _read(self, reader: AIOKafkaConsumer) -> None:
         while True:
-            for tp, records in (await reader.getmany(timeout_ms=250, max_records=_RECORDS_A_POLL)).items():
+            batch = await reader.getmany(timeout_ms=250, max_records=_RECORDS_A_POLL)
+            fetched_in = self._rebalances
+            for tp, records in batch.items():
                 for record in records:
-                    await self._lane.submit(incoming(record), self._acknowledge(tp, record.offset))
-
-    def _acknowledge(self, tp: TopicPartition, offset: int) -> Callable[[], None]:
-        def acknowledge() -> None:
-            self._finished[tp] = offset + 1
-
-        return acknowledge
-
-    async def _commit_often(self, reader: AIOKafkaConsumer) -> None:
-        while True:
-            await asyncio.sleep(_COMMIT_SECONDS)
-            await self._commit(reader)
-
-    async def _commit(self, reader: AIOKafkaConsumer) -> None:
-        offsets = {tp: offset for tp, offset in self._finished.items() if tp in reader.assignment()}
-        self._finished = {}
-        if offsets:
-            try:
-                await reader.commit(offsets)
-            except KafkaFailure:
-                self._finished = offsets | self._finished  # the next commit takes them along
+                    if fetched_in == self._rebalances:  # else given back: it comes again to whoever has it next
+                        await self._lane.submit(incoming(record), self._finished.acknowledge(tp, record.offset))
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self._rebalances += 1
         await self._lane.revoke({tp.partition for tp in revoked})
-        await self._commit(self._reader)
-        self._finished = {}
+        await self._finished.commit()
+        self._finished.forget()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing to do: trackers are made with the first record of a partition."""

@@ -1,7 +1,8 @@
 """The default engine: Faust for assignment, rebalancing and supervision, and nothing else of it (DESIGN §8).
 
 Its own ways lose messages (concurrency > 1, streams that acknowledge by themselves), its web server listens on all
-addresses and its time-outs are minutes long; every setting below overrides such a default.
+addresses and its time-outs are minutes long; every setting below overrides such a default. Its acknowledgements are
+off too: it acknowledges what it skips in a rebalance, and takes a gap of one for none, so that a lot could be lost.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import faust
+from aiokafka.errors import CommitFailedError
 
 from broker.bus.kafka import Incoming
+from workers.engine.finished import Finished
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from workers.engine.lane import LaneWork
@@ -37,7 +41,6 @@ def _app(bootstrap: str, group: str, folder: Path) -> Any:
         broker_heartbeat_interval=1.5,
         broker_rebalance_timeout=10.0,
         broker_request_timeout=10.0,
-        broker_commit_interval=0.5,
         broker_max_poll_interval=600.0,  # a paused lane reads nothing for as long as Redis is away
         producer_request_timeout=10.0,
         consumer_max_fetch_size=4 << 20,
@@ -55,7 +58,10 @@ class FaustEngine:
         self._lane = lane
         self._app = _app(bootstrap, group, folder)
         self._stopped = asyncio.Event()
-        source = self._app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        self._finished: Finished[Any] = Finished(self._commit)
+        source = self._app.topic(
+            topic, acks=False, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+        )
         self._app.agent(source, concurrency=1, name=group)(self._take)
         self._app.on_partitions_revoked.connect(self._revoked)
 
@@ -66,6 +72,7 @@ class FaustEngine:
             asyncio.ensure_future(self._app.wait_until_stopped()),
             asyncio.ensure_future(self._stopped.wait()),
             asyncio.ensure_future(_crash_of(self._app)),
+            asyncio.ensure_future(self._finished.commit_often()),
         ]
         try:
             await asyncio.wait([*ends, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +84,7 @@ class FaustEngine:
             for end in ends:
                 end.cancel()
             await self._lane.revoke()
+            await self._finished.commit()
             await self._app.stop()
 
     async def stop(self) -> None:
@@ -93,10 +101,17 @@ class FaustEngine:
                 headers=_pairs(message.headers),
                 value=message.value or b"",
             )
-            await self._lane.submit(record, event.ack)
+            await self._lane.submit(record, self._finished.acknowledge(message.tp, message.offset))
+
+    async def _commit(self, offsets: Mapping[Any, int]) -> None:
+        """By the consumer's own thread; where that fails for good, Faust crashes and so ends the engine."""
+        if not await self._app.consumer._commit(offsets):  # noqa: SLF001  # `commit` takes Faust's acknowledgements only
+            raise CommitFailedError
 
     async def _revoked(self, _app: object, revoked: set[Any], **_more: object) -> None:
         await self._lane.revoke({tp.partition for tp in revoked})
+        await self._finished.commit()
+        self._finished.forget()
 
 
 def _pairs(headers: Any) -> list[tuple[str, bytes]]:

@@ -34,14 +34,20 @@ class LaneWork:
         self._tasks: dict[asyncio.Task[None], tuple[int, Work]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.taken = 0
+        self._over = False
 
     async def submit(self, record: Incoming, acknowledge: Callable[[], None]) -> None:
-        """Take a record into work as soon as the lane is open and a slot is free."""
+        """Take a record into work as soon as the lane is open and a slot is free.
+
+        Records of an assignment that was given back must not be handed in: theirs would be taken for the new one's.
+        """
+        if self._over:
+            return
         prefix = self._prefixes.setdefault(record.partition, Prefix())
         finish = prefix.begin(acknowledge)
         await self._gate.wait()
         await self._slots.acquire()
-        if prefix.closed:  # taken away while it waited: whoever has the partition now will get it
+        if prefix.leaving:  # given back while it waited: whoever has the partition next will get it
             self._slots.release()
             return
         self.taken += 1
@@ -76,7 +82,15 @@ class LaneWork:
         await send(self._kafka, out.topic, out.record, partition=out.partition)
 
     async def revoke(self, partitions: set[int] | None = None) -> None:
-        """Give partitions back (all when None): cancel what has not reached its record, wait 2 s for the rest."""
+        """Give partitions back (all for ever when None): cancel what has not reached its record, wait 2 s for the rest.
+
+        From the first moment on nothing new of them is begun.
+        """
+        self._over = partitions is None
+        leaving = set(self._prefixes) if partitions is None else partitions & set(self._prefixes)
+        prefixes = [self._prefixes.pop(partition) for partition in leaving]
+        for prefix in prefixes:
+            prefix.leaving = True
         finishing = []
         for task, (partition, work) in list(self._tasks.items()):
             if partitions is not None and partition not in partitions:
@@ -87,6 +101,5 @@ class LaneWork:
                 task.cancel()
         if finishing:
             await asyncio.wait(finishing, timeout=FINISH_SECONDS)
-        for partition in list(self._prefixes) if partitions is None else partitions:
-            if prefix := self._prefixes.pop(partition, None):
-                prefix.close()
+        for prefix in prefixes:
+            prefix.close()

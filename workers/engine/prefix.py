@@ -18,10 +18,15 @@ class _Entry:
 
 
 class Prefix:
-    """Entries in the order of their offsets; `close` makes an older assignment's tasks harmless."""
+    """Entries in the order of their offsets.
+
+    `leaving` is set when the partition is given back: nothing that waits is begun any more. `close` then makes the
+    older assignment's tasks harmless.
+    """
 
     def __init__(self) -> None:
         self._entries: deque[_Entry] = deque()
+        self.leaving = False
         self.closed = False
 
     def begin(self, acknowledge: Callable[[], None]) -> Callable[[], None]:

@@ -1,0 +1,54 @@
+"""What an engine may commit: of each partition the place behind its finished prefix, until Kafka has it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from broker.bus.kafka import KafkaFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+_INTERVAL_SECONDS = 0.5
+_COMMIT_SECONDS = 2.0  # Kafka may be away, and neither a stop nor a rebalance waits for it: then the lots come again
+
+P = TypeVar("P")
+
+
+class Finished(Generic[P]):
+    """Offsets by partition, each the next one to read; `write` commits them or raises KafkaFailure."""
+
+    def __init__(self, write: Callable[[Mapping[P, int]], Awaitable[object]]) -> None:
+        self._write = write
+        self._offsets: dict[P, int] = {}
+
+    def acknowledge(self, partition: P, offset: int) -> Callable[[], None]:
+        """What is called when everything of this partition up to this offset is finished."""
+
+        def acknowledge() -> None:
+            self._offsets[partition] = offset + 1
+
+        return acknowledge
+
+    async def commit(self) -> None:
+        """Commit what is finished; what could not be committed stays for the next time."""
+        offsets = dict(self._offsets)
+        if not offsets:
+            return
+        with suppress(*KafkaFailure, TimeoutError):
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await self._write(offsets)
+                for partition, offset in offsets.items():
+                    if self._offsets.get(partition) == offset:
+                        del self._offsets[partition]
+
+    async def commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            await self.commit()
+
+    def forget(self) -> None:
+        """The partitions are given back: what is left is the business of whoever has them next."""
+        self._offsets.clear()
