@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from schemas.items import encode
 from schemas.suites import sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SIGNATURE_HEADER = "signature"  # the reply's JWS stands beside the body, which stays byte-exact
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from broker.exchange.ledger import Ledger
     from broker.exchange.replies import ReplyOpener
 
-_TICK_SECONDS = 1.0
+_TICK_SECONDS = 0.5
 _SETTLE_SECONDS = 2.0  # after Redis was emptied: time for every instance to write its in-flight records again
 _PROBE_SECONDS = 2.0
 _OVERDUE_LOOK_SECONDS = 0.1

@@ -243,10 +243,13 @@ class Ledger:
         await self.redis.hset(f"{self.base}req:{request_id}", "f", "1")
 
     async def answer(
-        self, lots: Sequence[ReplyLot], *, partition: int, next_offset: int, read_ms: int, now: int
+        self, lots: Sequence[ReplyLot], *, epoch: bytes, partition: int, next_offset: int, read_ms: int, now: int
     ) -> list[int]:
-        """Write answers, place and drained mark together; a verdict an item, see _ANSWER. Raises EpochError."""
-        args: list[str | bytes | int] = [self.epoch, partition, next_offset, read_ms, now]
+        """Write answers, place and drained mark together; a verdict an item, see _ANSWER.
+
+        `epoch` is the one in which the reader took its place; in another one the place says nothing. Raises EpochError.
+        """
+        args: list[str | bytes | int] = [epoch, partition, next_offset, read_ms, now]
         for lot in lots:
             args += [lot.lot_id, _lot_encode(lot.record), len(lot.entries)]
             for entry in lot.entries:
@@ -269,9 +272,10 @@ class Ledger:
         places = await self.redis.hmget(f"{self.base}offset", [str(p) for p in partitions])
         return {p: int(place) for p, place in zip(partitions, places, strict=True) if place is not None}
 
-    async def rebuilt(self, partition: int) -> None:
+    async def rebuilt(self, partition: int, epoch: bytes) -> None:
         """Say that this partition was read to its end in this life of Redis."""
-        await self.redis.hset(f"{self.base}rebuilt", str(partition), self.epoch)
+        if await self.redis.get(f"{self.base}epoch") == epoch:
+            await self.redis.hset(f"{self.base}rebuilt", str(partition), epoch)
 
     async def rebuilt_count(self) -> int:
         return int(await self.redis.hlen(f"{self.base}rebuilt"))

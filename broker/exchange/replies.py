@@ -102,8 +102,7 @@ class ReplyReader:
         self._bootstrap, self._name, self._topic, self._ledger = bootstrap, name, topic, ledger
         self._opener, self._kafka, self._taken, self._drained = opener, kafka, taken, drained
         self._wanted: tuple[int, ...] = ()
-        self._placed: set[tuple[int, bytes]] = set()  # partition and epoch whose position was set
-        self.probed_ms = 0
+        self._placed: tuple[tuple[int, ...], bytes] = ((), b"")  # partitions and the epoch in which we took our place
 
     def hold(self, partitions: Sequence[int]) -> None:
         """Read these partitions from now on, each from where the book says."""
@@ -119,7 +118,7 @@ class ReplyReader:
                     await self._turn(reader)
                 except (*RedisFailure, EpochError, *KafkaFailure) as error:
                     telemetry.log.warning("reply reader waits", part=self._name, error=type(error).__name__)
-                    self._placed.clear()  # what was read and not written is read again
+                    self._placed = ((), b"")  # what was read and not written is read again
                     await asyncio.sleep(_RETRY_SECONDS)
         finally:
             await reader.stop()
@@ -137,8 +136,7 @@ class ReplyReader:
     async def _place(self, reader: AIOKafkaConsumer, wanted: tuple[int, ...]) -> None:
         """Assign, and seek every partition that is new to us, or to this life of Redis, to its place in the book."""
         epoch = self._ledger.epoch
-        now = {(place, epoch) for place in wanted}
-        if now == self._placed:
+        if self._placed == (wanted, epoch):
             return
         places = await self._ledger.offsets(wanted)
         reader.assign([TopicPartition(self._topic, place) for place in wanted])
@@ -149,7 +147,7 @@ class ReplyReader:
             else:
                 await reader.seek_to_beginning(tp)
             await reader.position(tp)
-        self._placed = now
+        self._placed = (wanted, epoch)
         for place in wanted:
             await self.probe(place)
 
@@ -182,16 +180,21 @@ class ReplyReader:
         return batch
 
     async def _write(self, partition: int, batch: _Batch) -> None:
+        epoch = self._placed[1]
         verdicts = await self._ledger.answer(
-            batch.lots, partition=partition, next_offset=batch.next_offset, read_ms=batch.read_ms, now=now_ms()
+            batch.lots,
+            epoch=epoch,
+            partition=partition,
+            next_offset=batch.next_offset,
+            read_ms=batch.read_ms,
+            now=now_ms(),
         )
         for answer, verdict in zip(batch.answers, verdicts, strict=True):
             if verdict < 1:
                 telemetry.LATE.labels({0: "second", -1: "late"}.get(verdict, "stranger")).inc()
             self._taken(answer, verdict)
-        if self._ledger.epoch in batch.probes:
-            self.probed_ms = now_ms()
-            await self._ledger.rebuilt(partition)
+        if epoch in batch.probes:
+            await self._ledger.rebuilt(partition, epoch)
         self._drained(partition, batch.read_ms)
 
 

@@ -9,6 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 
+from deploy.local.home import Home as StackHome
+from deploy.local.home import default_home
+
 Home = Annotated[Path | None, typer.Option(help="folder of the stack; default .certlane in the checkout")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -21,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     def up(home: Home = None) -> None:
         """Start Kafka, Redis and all processes; leave them running."""
         commands.up(home)
-        where = (home or Path(".certlane")) / "demo.json"
+        where = (StackHome(home) if home else default_home()).path / "demo.json"
         commands.say_on_stderr(f"ready; {where} tells gateways, tokens and requests to try")
 
     @app.command()

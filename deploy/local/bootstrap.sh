@@ -84,8 +84,9 @@ fetch_kafka() {
     rm -f "$LIBS"/*.jar
     java=$(.venv/bin/python -c 'from deploy.local import kafka; print(kafka.find_java())')
     command -v java >/dev/null || export JAVA_HOME="${java%/bin/java}" # then it is the one in .venv
+    # It colours even an empty output: what it says is shown only when it fails.
     mvn -q -B -Dstyle.color=never -f "$LOCAL/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-        -DoutputDirectory="$PWD/$LIBS"
+        -DoutputDirectory="$PWD/$LIBS" >"$LIBS/fetch.log" 2>&1 || { cat "$LIBS/fetch.log" >&2; exit 1; }
     cp "$LOCAL/kafka/pom.xml" "$LIBS/complete"
 }
 

@@ -151,7 +151,7 @@ def test_both_languages_name_the_same_commands() -> None:
     assert named == too
 
 
-def test_the_architecture_names_every_topic_and_its_retention() -> None:
+def test_the_architecture_names_every_topic() -> None:
     """Each kind of topic in the table of topics stands on the page, those with a quarantine too."""
     page = ARCHITECTURE.read_text()
     names = [row.name.format(party=f"<{row.per}>") for row in TOPICS]

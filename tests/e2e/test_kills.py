@@ -56,7 +56,7 @@ async def test_a_killed_kafka_loses_nothing_and_callers_are_told(stack: Stack) -
     assert len(load.accepted) == len(found) == 1_500
     assert load.wrong(found) == []
     assert load.unavailable
-    assert all(took < 5 and retry_after for took, retry_after in load.unavailable)
+    assert [told for told in load.unavailable if told[0] >= 5 or not told[1]] == []
 
 
 async def test_a_killed_redis_comes_back_by_itself(stack: Stack) -> None:
@@ -66,14 +66,15 @@ async def test_a_killed_redis_comes_back_by_itself(stack: Stack) -> None:
     found = await load.collect()
     assert len(load.accepted) == len(found) == 1_500
     assert load.wrong(found) == []
-    assert all(took < 1 and retry_after for took, retry_after in load.unavailable)
+    assert [told for told in load.unavailable if told[0] >= 1 or not told[1]] == []
 
 
 async def test_while_redis_is_kept_away_nothing_is_accepted_and_nothing_released(stack: Stack) -> None:
     """Redis stopped: readyz and calls are 503 within a second, agents pause, no evidence grows; started: all heals."""
     commands.stop(stack.home.path, "redis")
     try:
-        await asyncio.to_thread(until, lambda: stack.metric("worker-32", "certlane_ready") == 0, 10)
+        away = ("gateway-1", "gateway-2", "worker-32")
+        await asyncio.to_thread(until, lambda: not any(stack.metric(name, "certlane_ready") for name in away), 10)
         released = stack.metric("worker-32", "certlane_judged_total")
         begun = time.monotonic()
         told = [stack.post(stack.body(), gateway=place) for place in (0, 1)]
@@ -98,10 +99,11 @@ async def test_an_emptied_redis_loses_no_answer(stack: Stack) -> None:
     redis.Redis.from_url(stack.redis_url).flushall()
     other = stack.body()
     other["head"] |= {"requestId": body["head"]["requestId"], "businessCode": "ANOTHER"}
-    await asyncio.to_thread(stack.until_ready)
     found = await load.collect()
     assert len(found) == 300
     assert load.wrong(found) == []
+    ready = lambda: all(stack.post(stack.body(), gateway=place).status_code == 200 for place in (0, 1))  # noqa: E731
+    await asyncio.to_thread(until, ready, 20)
     assert stack.post(body, gateway=1).json()["head"]["evidence"] == first["head"]["evidence"]
     assert stack.post(other).status_code == 409
 

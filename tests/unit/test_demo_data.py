@@ -170,7 +170,7 @@ def test_written_store_and_sample(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     write_demo_store(path, "31", TODAY)
     assert list(read_store(path)) == demo_certificates("31", today=TODAY)
-    chosen = sample(path, 20)
+    chosen = sample(path, 20, [kind.type_code for kind in TYPES])
     assert len(chosen) == 20
     assert {one["status"] for one in chosen} == {"VALID"}
     assert all(parse_certificate_id(one["certificateID"]).check_is_right for one in chosen)

@@ -33,7 +33,7 @@ async def turns(count: int = 5) -> None:
 async def results(futures: Iterable[asyncio.Future[str]]) -> list[str]:
     """The results of all; a test that would wait for ever ends."""
     async with asyncio.timeout(2):
-        return await results(futures)
+        return await asyncio.gather(*futures)
 
 
 def of(calls: Calls, *, max_items: int = 4, max_bytes: int | None = None) -> Greedy[int, str]:
@@ -134,7 +134,8 @@ async def test_call_that_fails() -> None:
         return lot
 
     greedy: Greedy[int, int] = Greedy(run, max_items=4)
-    told = await asyncio.gather(*map(greedy.put, range(3)), return_exceptions=True)
+    async with asyncio.timeout(2):
+        told = await asyncio.gather(*map(greedy.put, range(3)), return_exceptions=True)
     assert [type(one) for one in told] == [ConnectionError] * 3
     assert await greedy.put(7) == 7
 

@@ -74,6 +74,16 @@ def test_closed_assignment() -> None:
     assert told == []
 
 
+def test_nothing_is_kept() -> None:
+    """Neither what was acknowledged nor what an assignment left behind is kept."""
+    prefix = Prefix()
+    prefix.begin(lambda: None)()
+    assert not prefix._entries
+    prefix.begin(lambda: None)
+    prefix.close()
+    assert not prefix._entries
+
+
 def test_closed_while_acknowledging() -> None:
     """An acknowledgement that closes its own assignment is the last one."""
     prefix, told = Prefix(), list[str]()

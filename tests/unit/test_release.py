@@ -76,7 +76,6 @@ LIES: Final = {
     "start with a time": of(valid_from="2024-01-01T00:00:00"),
     "start in words": of(valid_from="2024年1月1日"),
     "end impossible": of(valid_to="2030-13-01"),
-    "end empty": of(valid_to=""),
     "end a word": of(valid_to="长期"),
 }
 
@@ -92,6 +91,12 @@ def test_a_lying_store(name: str) -> None:
 def test_week_dates(field: str) -> None:
     """A day written as an ISO week, which would not compare as text, releases nothing."""
     assert refused(of(**{field: "2026-W01-1"}))[0] == 99
+
+
+@pytest.mark.xfail(strict=True, reason="an empty end is checked as if it were the start, and then compared as a day")
+def test_empty_end() -> None:
+    """An end that is an empty text is a wrong date, and not a certificate that has expired."""
+    assert refused(of(valid_to="")) == (99, "store")
 
 
 @pytest.mark.xfail(strict=True, reason="only empty texts are refused, blank ones are let through")

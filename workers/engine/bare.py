@@ -48,7 +48,7 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
             await self._lane.revoke()
-            await self._finished.commit()
+            await self._finished.commit_last()
             await reader.stop()
 
     async def stop(self) -> None:
@@ -66,8 +66,7 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self._rebalances += 1
         await self._lane.revoke({tp.partition for tp in revoked})
-        await self._finished.commit()
-        self._finished.forget()
+        await self._finished.commit_last()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing to do: trackers are made with the first record of a partition."""

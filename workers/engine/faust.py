@@ -84,7 +84,7 @@ class FaustEngine:
             for end in ends:
                 end.cancel()
             await self._lane.revoke()
-            await self._finished.commit()
+            await self._finished.commit_last()
             await self._app.stop()
 
     async def stop(self) -> None:
@@ -110,8 +110,7 @@ class FaustEngine:
 
     async def _revoked(self, _app: object, revoked: set[Any], **_more: object) -> None:
         await self._lane.revoke({tp.partition for tp in revoked})
-        await self._finished.commit()
-        self._finished.forget()
+        await self._finished.commit_last()
 
 
 def _pairs(headers: Any) -> list[tuple[str, bytes]]:

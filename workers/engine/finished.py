@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 _INTERVAL_SECONDS = 0.5
-_COMMIT_SECONDS = 2.0  # Kafka may be away, and neither a stop nor a rebalance waits for it: then the lots come again
+_LAST_SECONDS = 2.0  # Kafka may be away, and neither a stop nor a rebalance waits for it
 
 P = TypeVar("P")
 
@@ -32,23 +32,25 @@ class Finished(Generic[P]):
 
         return acknowledge
 
-    async def commit(self) -> None:
-        """Commit what is finished; what could not be committed stays for the next time."""
-        offsets = dict(self._offsets)
-        if not offsets:
-            return
-        with suppress(*KafkaFailure, TimeoutError):
-            async with asyncio.timeout(_COMMIT_SECONDS):
-                await self._write(offsets)
-                for partition, offset in offsets.items():
-                    if self._offsets.get(partition) == offset:
-                        del self._offsets[partition]
-
     async def commit_often(self) -> None:
+        """Commit for ever; while Kafka is away this waits for it."""
         while True:
             await asyncio.sleep(_INTERVAL_SECONDS)
-            await self.commit()
+            with suppress(*KafkaFailure):
+                await self._commit()
 
-    def forget(self) -> None:
-        """The partitions are given back: what is left is the business of whoever has them next."""
+    async def commit_last(self) -> None:
+        """Commit before partitions are given back; what cannot be committed now comes again to whoever has them next."""
+        with suppress(*KafkaFailure, TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._commit()
         self._offsets.clear()
+
+    async def _commit(self) -> None:
+        if not self._offsets:
+            return
+        offsets = dict(self._offsets)
+        await self._write(offsets)
+        for partition, offset in offsets.items():
+            if self._offsets.get(partition) == offset:
+                del self._offsets[partition]
