@@ -105,7 +105,9 @@ while n <= #ARGV do
     elseif r[4] and r[4] ~= province then verdict = -2
     else
       redis.call('HSET', key, 'a', pointer, 'w', now)
-      if not r[3] then redis.call('HSET', key, 'd', digest, 'x', deadline, 'v', province, 'u', application) end
+      if not r[3] then
+        redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', '', 'p', ARGV[2], 'v', province, 'u', application)
+      end
       redis.call('PEXPIREAT', key, math.max(now, tonumber(r[2] or deadline)) + 1200000)
       if redis.call('EXISTS', base .. 'join:' .. id) == 1 then redis.call('PUBLISH', base .. 'answered', id) end
       kept = true
