@@ -27,7 +27,7 @@ REQUIRED_HEAD = (
 
 def purpose(head: Head, data: Struct) -> str:
     """head.useFor, or data.UseFor in its place."""
-    return head.use_for or getattr(data, "use_for", None) or ""
+    return next((text for text in (head.use_for, getattr(data, "use_for", None)) if text and not text.isspace()), "")
 
 
 def check_form(interface: Interface, head: Head, data: Struct) -> CertificateId | None:

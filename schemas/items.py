@@ -20,7 +20,7 @@ NO_DATA = msgspec.Raw(b"null")
 RequestId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 _Name = Annotated[str, Meta(max_length=64)]
 _Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
-Hops = Annotated[dict[Annotated[str, Meta(max_length=16)], _Millis], Meta(max_length=16)]
+Hops = Annotated[dict[Annotated[str, Meta(max_length=16, pattern="^[a-z0-9_-]*$")], _Millis], Meta(max_length=16)]
 
 
 class RequestItem(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -31,6 +31,9 @@ class Jwk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def __repr__(self) -> str:
         return f"Jwk({self.crv} {self.kid})"
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("kid", self.kid)]
+
     @property
     def public(self) -> Jwk:
         return msgspec.structs.replace(self, d=None)

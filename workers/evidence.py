@@ -8,6 +8,8 @@ import uuid
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from broker.bus.clock import now_ms
 from schemas.evidence import SIGNATURE_HEADER, Detail, EvidenceBody, EvidenceItem, body_digest, encode_body
 from schemas.items import encode
@@ -80,12 +82,13 @@ class EvidenceWriter:
                     ),
                 )
             )
-            self._number, self._previous = self._number + 1, body_digest(body)
-            record = self._packer.pack(reply, frames, to, evidence=self._previous)
+            digest = body_digest(body)
+            record = self._packer.pack(reply, frames, to, evidence=digest)  # may be refused: then nothing was written
             signature = next(value for name, value in record.headers if name == _SIGNATURE)
             evidence = await self._kafka.send(
                 evidence_topic(self._party), body, partition=self._partition, headers=[(SIGNATURE_HEADER, signature)]
             )
+            self._number, self._previous = self._number + 1, digest
             detail = await self._kafka.send(
                 detail_topic(self._party), sealed.value, key=reply.ce_id.encode(), headers=sealed.headers
             )
@@ -94,5 +97,5 @@ class EvidenceWriter:
     def frames(self, bodies: Sequence[bytes]) -> Frames:
         return self._packer.frames(bodies)
 
-    def reply_envelope(self, count: int, deadline_ms: int) -> Envelope:
-        return self._packer.envelope(REPLY_TYPE, count, deadline_ms)
+    def reply_envelope(self, lot_id: str, count: int, deadline_ms: int) -> Envelope:
+        return replace(self._packer.envelope(REPLY_TYPE, count, deadline_ms), ce_id=lot_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from schemas.registry import Mask
@@ -41,10 +42,15 @@ def _mobile(value: str) -> str:
     return value[:3] + "*" * (len(value) - 7) + value[-4:] if len(value) > 7 else "*" * len(value)
 
 
+_DISTRICT = re.compile(
+    "(?:[^省市区县旗]{1,8}(?:省|自治区))?(?:[^省市区县旗]{1,10}市)?(?:[^省市区县旗]{1,8}(?<![小社园校厂库景街片])(?:区|县|市|旗))?"
+)
+
+
 def _address(value: str) -> str:
-    """To district level: what stands up to the first 区 or 县; nothing when there is none."""
-    ends = [place for mark in "区县" if (place := value.find(mark)) > 0]
-    return value[: min(ends) + 1] + "****" if ends else "****"
+    """To district level (区, 县, 县级市, 旗); what does not begin like an address is hidden whole."""
+    match = _DISTRICT.match(value)
+    return (match[0] if match else "") + "****"
 
 
 def _number(value: str) -> str:
@@ -52,7 +58,7 @@ def _number(value: str) -> str:
 
 
 MASKS: dict[Mask, Callable[[str], str]] = {
-    Mask.NONE: lambda value: value,
+    Mask.NONE: lambda _: "****",  # granted only shortened, and nobody said how: hidden whole
     Mask.NAME: _name,
     Mask.CITIZEN_ID: _citizen_id,
     Mask.MOBILE: _mobile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from broker.bus.redis import RedisFailure
 from schemas import statuses
 from schemas.interfaces import INTERFACES
 from schemas.items import NO_DATA, RequestItem
-from schemas.lot import FRAME_OVERHEAD_BYTES, LotError
+from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, LotError
 from schemas.sharing import CertificateDataByIdRequest, Head
 from workers.effects import EpochError, Mark, ReplayedError
 from workers.judge import Asked, Grant, Refusal, judge
@@ -27,7 +28,7 @@ from workers.release import release
 from workers.stores.port import Ask, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
@@ -130,6 +131,7 @@ class Handler:
             except RedisFailure:
                 await asyncio.sleep(_RETRY_SECONDS)
             if envelope.deadline_ms <= now_ms():
+                _unexpired(asked, "effects")
                 return {}, []
 
     def _judge(self, asked: Sequence[Asked]) -> list[tuple[Asked, Grant | Refusal]]:
@@ -156,12 +158,17 @@ class Handler:
         telemetry.STORE_READS.labels(self._province).inc(len(asks))
         waiting = {ask.key for ask in asks}
         ends = max(item.asked.item.deadline for item in taken.values())
+        found = self._store.fetch(asks)
         try:
-            async with asyncio.timeout((ends - now_ms()) / 1000):
-                async for found in self._store.fetch(asks):
-                    fresh = [answer for answer in found if answer.key in waiting]
-                    waiting.difference_update(answer.key for answer in fresh)
-                    yield fresh
+            while waiting:
+                # The time-out stands around the store's step alone: around a yield it would cancel who reads us.
+                async with asyncio.timeout((ends - now_ms()) / 1000):
+                    group = await anext(found, None)
+                if group is None:
+                    break
+                fresh = {answer.key: answer for answer in group if answer.key in waiting}
+                waiting -= fresh.keys()
+                yield list(fresh.values())
         except (StoreError, TimeoutError) as error:
             telemetry.log.warning("store failed", error=type(error).__name__, items=len(waiting))
         if waiting:
@@ -187,15 +194,21 @@ class Handler:
         now = now_ms()
         live = [outcome for outcome in outcomes if outcome.asked.item.deadline > now]
         telemetry.EXPIRED.labels("record").inc(len(outcomes) - len(live))
-        for some in _in_lots(live):
+        while live:
             work.recording = True
-            yield await self._recorded(opened, some)
+            out, told = await self._recorded(opened, live[:MAX_ITEMS])
+            yield out
+            live = live[told:]
 
-    async def _recorded(self, opened: Opened, outcomes: Sequence[Outcome]) -> Outgoing:
-        evidence = self._evidence
+    async def _recorded(self, opened: Opened, outcomes: Sequence[Outcome]) -> tuple[Outgoing, int]:
+        """One reply lot of as many outcomes as fit, its evidence durable; and how many those are."""
+        evidence, reply_id = self._evidence, uuid.uuid4().hex
+        bodies = _as_many_as_fit(
+            reply_item(outcome, self._province, reply_id, place) for place, outcome in enumerate(outcomes)
+        )
+        outcomes = outcomes[: len(bodies)]
         deadline = max(outcome.asked.item.deadline for outcome in outcomes)
-        envelope = evidence.reply_envelope(len(outcomes), deadline)
-        bodies = [reply_item(outcome, self._province, envelope.ce_id, place) for place, outcome in enumerate(outcomes)]
+        envelope = evidence.reply_envelope(reply_id, len(bodies), deadline)
         frames = evidence.frames(bodies)
         details = [
             detail_of(outcome, leaf, evidence.holder_hash(getattr(outcome.result, "holder_code", "")))
@@ -209,7 +222,7 @@ class Handler:
             telemetry.JUDGED.labels(interface if interface in INTERFACES else "?", status).inc(count)
         telemetry.LOTS.labels("reply").inc()
         telemetry.LOT_ITEMS.labels("reply").inc(len(outcomes))
-        return Outgoing(opened.reply_topic, opened.reply_partition, record)
+        return Outgoing(opened.reply_topic, opened.reply_partition, record), len(bodies)
 
 
 class Unanswered(NamedTuple):
@@ -239,17 +252,16 @@ def _sort(
     return taken, refused
 
 
-def _in_lots(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Outcome]]:
-    """Outcomes in runs that fit one reply lot."""
-    start = size = 0
-    for place, outcome in enumerate(outcomes):
-        length = len(getattr(outcome.result, "data", b"")) + 1_024 + FRAME_OVERHEAD_BYTES
-        if place > start and size + length > _MAX_REPLY_BYTES:
-            yield outcomes[start:place]
-            start, size = place, 0
-        size += length
-    if outcomes:
-        yield outcomes[start:]
+def _as_many_as_fit(bodies: Iterable[bytes]) -> list[bytes]:
+    """The beginning of these bodies that fits one lot, at least one."""
+    taken: list[bytes] = []
+    size = 0
+    for body in bodies:
+        size += len(body) + FRAME_OVERHEAD_BYTES
+        if taken and size > _MAX_REPLY_BYTES:
+            break
+        taken.append(body)
+    return taken
 
 
 def _whole_lot(opened: Opened, hops: dict[str, int]) -> Outcome:

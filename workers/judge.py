@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from schemas import statuses
 from schemas.form import purpose
 from schemas.registry import SceneStatus
+from schemas.sharing import ALWAYS_TOLD
 
 if TYPE_CHECKING:
     from broker.registry.snapshot import CompiledScene, Snapshot
     from schemas.identifiers import CertificateId
     from schemas.items import RequestItem
     from schemas.sharing import CertificateDataByIdRequest
+
+
+ALWAYS = frozenset(ALWAYS_TOLD)
 
 
 class Asked(NamedTuple):
@@ -49,7 +53,7 @@ def judge(asked: Asked, snapshot: Snapshot, province: str, now_ms: int) -> Grant
     item, head = asked.item, asked.item.head
     application = snapshot.applications.get(item.application)
 
-    # 1 message security; the signature itself was verified when the lot was opened
+    # 1 message security: the signature was verified when the lot was opened; here whose application, and from where
     if application is None or application.suspended or application.node != asked.node:
         return Refusal(statuses.CALLER_NOT_ALLOWED, "application")
     if item.address is None or not snapshot.address_allowed(item.application, item.address):
@@ -97,7 +101,7 @@ def _of_type(asked: Asked, compiled: CompiledScene, snapshot: Snapshot, province
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", name)
     if not asked.data.fields:
         return Grant(name, identifier, granted.granted, granted.masked, granted.withheld)
-    wanted = frozenset(asked.data.fields)
+    wanted = frozenset(asked.data.fields) - ALWAYS
     if not wanted <= granted.granted:
         return Refusal(statuses.FIELD_NOT_ALLOWED, "field", name)
     return Grant(name, identifier, wanted, granted.masked, ())

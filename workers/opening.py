@@ -43,6 +43,9 @@ def open_record(record: Incoming, *, province: str, snapshot: Snapshot, opener: 
     """All checks of a request lot in their order; raises LotError."""
     envelope, signature, sealed = parse_headers(record.headers)
     check_open(envelope, record.value, REQUEST_TYPE, now_ms)
+    sender = snapshot.parties.get(envelope.ce_source)
+    if sender is None or sender.kind != "node":
+        raise LotError("sender")
     try:
         lot = open_lot(
             envelope,
@@ -56,8 +59,6 @@ def open_record(record: Incoming, *, province: str, snapshot: Snapshot, opener: 
         )
     except JoseError as error:
         raise LotError("header") from error
-    if snapshot.parties[envelope.ce_source].kind != "node":
-        raise LotError("sender")
     return Opened(envelope, lot.items, *reply_address(envelope))
 
 

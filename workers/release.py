@@ -57,20 +57,22 @@ def _is_what_was_asked(record: CertificateRecord, identifier: CertificateId) -> 
         return False
     if record.type_code != identifier.type_code or record.issuer_code != identifier.issuer_code:
         return False
-    if not (record.type_name and record.name and record.number and record.holder_name and record.issuer_name):
+    texts = (record.type_name, record.name, record.number, record.holder_name, record.issuer_name)
+    if not all(texts) or any(map(str.isspace, texts)):
         return False
     if not holder_code_is_right(record.holder_type_code, record.holder_code):
         return False
-    days = (record.issue_date, record.valid_from, record.valid_to or record.valid_from)
+    days = (record.issue_date, record.valid_from, record.valid_from if record.valid_to is None else record.valid_to)
     return all(map(_is_date, days))
 
 
 def _is_date(text: str) -> bool:
+    """Whether this is a day as yyyy-mm-dd: week dates are ISO too, and would compare wrongly as text."""
     try:
         date.fromisoformat(text)
     except ValueError:
         return False
-    return len(text) == 10
+    return len(text) == 10 and text[4] == text[7] == "-"
 
 
 def _status_code(record: CertificateRecord, today: date) -> int:
@@ -87,7 +89,7 @@ def _shape(record: CertificateRecord, grant: Grant, masks: Mapping[str, Mask]) -
     values: dict[str, str] = {}
     for source, target, mask in _core_plan(grant.fields, grant.masked):
         if (value := getattr(record, source)) is not None:
-            values[target] = MASKS[_core_mask(mask, record)](value) if mask else value
+            values[target] = _core_value(value, mask, record) if mask else value
     fields, masked = grant.fields, grant.masked
     surface = tuple(
         [
@@ -119,6 +121,8 @@ def _shortened(field: SurfaceField, mask: Mask) -> SurfaceField:
     return replace(field, value=MASKS[mask](field.value))
 
 
-def _core_mask(mask: Mask, record: CertificateRecord) -> Mask:
-    """A USCC is not personal and stays whole (DOMAIN §9.4)."""
-    return Mask.NONE if mask is Mask.CITIZEN_ID and record.holder_type_code != CITIZEN_ID_TYPE else mask
+def _core_value(value: str, mask: Mask, record: CertificateRecord) -> str:
+    """Shortened; but a USCC is not personal and stays whole (DOMAIN §9.4)."""
+    if mask is Mask.CITIZEN_ID and record.holder_type_code != CITIZEN_ID_TYPE:
+        return value
+    return MASKS[mask](value)

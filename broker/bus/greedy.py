@@ -81,10 +81,17 @@ class Greedy(Generic[T, R]):
         return lot
 
     async def _call(self, lot: list[tuple[T, asyncio.Future[R]]]) -> None:
+        results: Sequence[R | Exception] = [RuntimeError("the call was cancelled")] * len(lot)
         try:
-            results: Sequence[R | Exception] = await self._run([item for item, _ in lot])
+            told = await self._run([item for item, _ in lot])
+            results = told if len(told) == len(lot) else [RuntimeError("answers are missing")] * len(lot)
         except Exception as error:  # noqa: BLE001  # whatever it was, each of those who wait must hear of it
             results = [error] * len(lot)
+        finally:
+            self._tell(lot, results)
+
+    @staticmethod
+    def _tell(lot: list[tuple[T, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
         for (_, future), result in zip(lot, results, strict=True):
             if future.done():
                 continue

@@ -16,6 +16,7 @@ from schemas.suites import BY_SEAL_ALG, BY_SIGN_ALG, CONTENT_KEY_BYTES, NONCE_BY
 from schemas.wire import Sealing
 
 if TYPE_CHECKING:
+
     from schemas.lot import SealHeader
     from schemas.suites import Aead
 
@@ -35,6 +36,9 @@ class KeyFile(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"KeyFile({self.party})"
 
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("party", self.party)]
+
     @property
     def public(self) -> KeyFile:
         return KeyFile(party=self.party, signing=self.signing.public, sealing=self.sealing.public)
@@ -47,12 +51,18 @@ def read_keys(path: Path) -> KeyFile:
 def make_keys(folder: Path, party: str) -> KeyFile:
     """The keys of a party in this folder, made on first use: `<party>.json` (private) and `<party>.public.json`."""
     path = folder / f"{party}.json"
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         signing, sealing = new_keys()
         keys = KeyFile(party=party, signing=signing, sealing=sealing, holder_key=b64(os.urandom(32)))
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = path.with_suffix(".tmp")  # whole or not at all: half a key file would stop every later start
+        fresh.unlink(missing_ok=True)
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(keys))
+        fresh.replace(path)
+    public = folder / f"{party}.public.json"
+    if not public.exists():
+        keys = read_keys(path)
         (folder / f"{party}.public.json").write_bytes(msgspec.json.encode(keys.public))
     return read_keys(path)
 

@@ -14,7 +14,8 @@ from schemas.interfaces import TYPED
 from schemas.statuses import STATUSES
 
 _REF = "#/components/schemas/{name}"
-_PROBLEM_CODES = (400, 401, 409, 410, 413, 415, 429, 503)
+_SHARING_PROBLEMS = (400, 401, 409, 410, 413, 415, 429, 500, 503)
+_LOOK_PROBLEMS = (401, 404, 410, 500, 503)
 
 
 class AnswerHead(Struct, kw_only=True, omit_defaults=True, rename="camel"):
@@ -53,6 +54,10 @@ def document() -> dict[str, Any]:
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     for name in ("requestId", *(wire for _, wire in REQUIRED_HEAD), "username"):
         components["HttpHead"].setdefault("required", []).append(name)
+    for row in TYPED.values():
+        assert row.request is not None
+        wire = dict(zip(row.request.__struct_fields__, row.request.__struct_encode_fields__, strict=True))
+        components[row.request.__name__]["required"] = [wire[name] for name in row.required]
     paths: dict[str, Any] = {
         row.path: {"post": _operation(row.operation, row.name, *bodies[row.key])} for row in TYPED.values()
     }
@@ -78,9 +83,9 @@ def _json(name: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
 
 
-def _problems() -> dict[str, Any]:
+def _problems(codes: tuple[int, ...]) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ProblemDetail")}}}
-    return {str(code): {"description": "：".join(PROBLEMS[code]), "content": content} for code in _PROBLEM_CODES}
+    return {str(code): {"description": "：".join(PROBLEMS[code]), "content": content} for code in codes}
 
 
 def _operation(operation: str, name: str, ask: str, tell: str) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _operation(operation: str, name: str, ask: str, tell: str) -> dict[str, Any]
         "responses": {
             "200": {"description": "已有最终结果", "content": _json(tell)},
             "202": {"description": "已受理，尚无结果；见 Location", "content": _json(tell)},
-            **_problems(),
+            **_problems(_SHARING_PROBLEMS),
         },
     }
 
@@ -119,8 +124,7 @@ def _look(tell: str) -> dict[str, Any]:
         "responses": {
             "200": {"description": "已有最终结果", "content": _json(tell)},
             "202": {"description": "已受理，尚无结果", "content": _json(tell)},
-            "404": {"description": "没有这个请求，或不属于该应用"},
-            **_problems(),
+            **_problems(_LOOK_PROBLEMS),
         },
     }
 

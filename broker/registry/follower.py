@@ -42,6 +42,13 @@ class Follower:
         """Whether the snapshot may be used: at the end within the last 60 s, manifest not expired."""
         return self.snapshot is not None and now - self.stood_ms <= FRESH_MS and now < self.snapshot.expires_at
 
+    def at_end(self, now: int) -> bool:
+        """Note that we stood at the topic's end; a version that we could not take leaves us behind it."""
+        if self.trusted.version < self.trusted.newest:
+            return False
+        self.stood_ms = now
+        return True
+
     async def run(self) -> None:
         """Follow for ever; an error of Kafka ends the process's task and so the process, which is started again."""
         reader = consumer(self._bootstrap, self._name)
@@ -63,8 +70,7 @@ class Follower:
                 stands = await reader.position(_PARTITION) >= end
         except (*KafkaFailure, TimeoutError):
             stands = False
-        if stands:
-            self.stood_ms = now_ms()
+        if stands and self.at_end(now_ms()):
             await self._hand_on()
         if self.snapshot is not None:
             telemetry.SNAPSHOT_VERSION.set(self.snapshot.version)

@@ -67,7 +67,8 @@ class RegistryReader:
             beat = await self._stored.beat()
             if self.snapshot is None or beat.epoch != self.epoch or beat.version > self.snapshot.version:
                 await self._load()
-            if beat.epoch and beat.epoch == self.epoch and beat.stood_ms is not None:
+            newest = self.snapshot is not None and self.snapshot.version >= beat.version
+            if newest and beat.epoch and beat.epoch == self.epoch and beat.stood_ms is not None:
                 self.stood_ms = beat.stood_ms
         self._tell_age()
 

@@ -108,6 +108,7 @@ class Snapshot:
         """Whether the application may call from this address; nothing registered: from nowhere."""
         try:
             host = ipaddress.ip_address(address)
+            host = getattr(host, "ipv4_mapped", None) or host  # ::ffff:192.0.2.1 is 192.0.2.1
             return any(host in ipaddress.ip_network(net) for net in self.applications[application].addresses)
         except (ValueError, KeyError):
             return False

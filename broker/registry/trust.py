@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,7 +58,8 @@ class TrustedRecords:
         self.manifest_jws = b""
         self.manifest: Manifest | None = None
         self.intakes: set[str] = set()  # what this process has seen taken up
-        self._staged: dict[str, bytes] = {}
+        self.newest = 0  # the highest version the registrar has signed, whether we could take it or not
+        self._staged: OrderedDict[str, bytes] = OrderedDict()
         self._staged_bytes = 0
 
     @property
@@ -65,15 +67,19 @@ class TrustedRecords:
         return self.manifest.version if self.manifest else 0
 
     def stage(self, value: bytes) -> None:
-        """Remember a record until a manifest names its digest."""
+        """Remember a record until a manifest names its digest; a flood of strangers' records pushes out the oldest."""
+        digest = digest_of(value)
+        if digest in self._staged:
+            return
+        self._staged[digest] = value
         self._staged_bytes += len(value)
-        if self._staged_bytes > _MAX_STAGED_BYTES:
-            raise RegistryError("too many records without a manifest")
-        self._staged[digest_of(value)] = value
+        while self._staged_bytes > _MAX_STAGED_BYTES:
+            self._staged_bytes -= len(self._staged.popitem(last=False)[1])
 
     def take(self, jws_text: bytes) -> Snapshot | None:
         """Move on to this manifest's version; None when it is one we have. Raises RegistryError and stays."""
         manifest = verify_manifest(jws_text, self._registrar)
+        self.newest = max(self.newest, manifest.version)
         if manifest.version <= self.version:
             return None
         if manifest.previous != self.version:
@@ -88,6 +94,6 @@ class TrustedRecords:
                 raise RegistryError(f"record {key} of version {manifest.version} is missing")
         snapshot = verified_snapshot(jws_text, after, self._registrar)
         self.records, self.manifest, self.manifest_jws = after, manifest, jws_text
-        self._staged, self._staged_bytes = {}, 0
+        self._staged, self._staged_bytes = OrderedDict(), 0
         self.intakes.add(manifest.intake)
         return snapshot

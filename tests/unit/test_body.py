@@ -67,13 +67,6 @@ def test_case_twins(raw: bytes) -> None:
     assert "twice" in refused(raw)
 
 
-@pytest.mark.parametrize("raw", [body(head='{"useFor": "a", "useFor": "b"}'), b'{"head": {}, "head": {}}'])
-@pytest.mark.xfail(strict=True, reason="orjson keeps the last of two names that are the same letter for letter")
-def test_the_same_name_twice(raw: bytes) -> None:
-    """The same name twice in the same letter case is refused as well."""
-    refused(raw)
-
-
 @pytest.mark.parametrize(
     "raw",
     [b'{"haed": {}}', body(head='{"scene": "a"}'), body(data='{"CertificateIDs": "a"}'), body(head='{"": "a"}')],

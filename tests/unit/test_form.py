@@ -90,7 +90,6 @@ def test_purpose_in_data() -> None:
     assert purpose(replace(HEAD, use_for=None), DATA) == ""
 
 
-@pytest.mark.xfail(strict=True, reason="a blank head.useFor is taken for a purpose, so data.UseFor is not looked at")
 def test_purpose_in_data_beside_a_blank_one() -> None:
     """data.UseFor stands in for a blank head.useFor as it does for an empty one."""
     check_form(I4, replace(HEAD, use_for=" "), replace(DATA, use_for=PURPOSE))

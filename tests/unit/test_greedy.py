@@ -141,7 +141,6 @@ async def test_call_that_fails() -> None:
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, None])
-@pytest.mark.xfail(strict=True, reason="only Exception is caught, and too few results leave the last futures open")
 async def test_call_that_does_not_answer(error: type[BaseException] | None) -> None:
     """When the call is cancelled or answers too few, nobody waits for ever."""
 

@@ -369,7 +369,6 @@ async def test_store_that_repeats_itself() -> None:
     assert len(await province.answers(request(1), request(2))) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="_fetch looks for repeated keys between groups, not inside one")
 async def test_store_that_repeats_itself_at_once() -> None:
     """An answer that a store gives twice together does not become two replies."""
     province = await ready(LyingStore(certificate(1), times=2))
@@ -404,7 +403,6 @@ async def test_evidence_that_fails(topic: str) -> None:
     assert await ends(out)
 
 
-@pytest.mark.xfail(strict=True, reason="asyncio.timeout around a yield cancels whoever reads the generator (PEP 789)")
 async def test_evidence_that_outlasts_the_deadline() -> None:
     """Evidence that is acknowledged only after the last deadline does not cancel the work on its lot."""
     store = GatedStore(STORED, from_place=1)
@@ -464,7 +462,6 @@ async def test_two_incarnations() -> None:
     assert first.evidence()[0][1].writer != second.evidence()[0][1].writer
 
 
-@pytest.mark.xfail(strict=True, reason="the chain moves on before the reply is packed, and packing can fail")
 async def test_chain_after_a_reply_that_could_not_be_sealed() -> None:
     """A reply that cannot be sealed to its node leaves no gap in the chain of evidence."""
     province = await Province(MemoryStore(STORED), parties=[party(KEYS[OTHER_NODE], uses=("sig",))]).ready()
@@ -720,7 +717,6 @@ async def test_large_answers() -> None:
     assert all(len(out.record.value) <= MAX_LOT_BYTES for out in outs)
 
 
-@pytest.mark.xfail(strict=True, reason="1,024 bytes an item are reckoned; hop times and names may need more")
 async def test_wordy_requests() -> None:
     """Replies that repeat much of what was asked leave in several lots as well."""
     hops = {f"{at:02}" + "\1" * 14: 1 << 52 for at in range(16)}

@@ -266,7 +266,6 @@ def test_what_the_catalogue_does_not_have() -> None:
     assert not result.fields & {"KZ_ANY", "surface"}
 
 
-@pytest.mark.xfail(strict=True, reason="names that every answer holds are refused with 3007 when they are asked for")
 def test_what_is_always_told_may_be_named() -> None:
     """A name that every answer holds may be asked for."""
     assert isinstance(judged(of_data(fields=(*ALWAYS_TOLD, "certificateName"))(good())), Grant)

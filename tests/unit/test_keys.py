@@ -63,7 +63,6 @@ def test_made_once(tmp_path: Path) -> None:
     assert not set(secrets(make_keys(tmp_path, "33"))) & set(secrets(first))
 
 
-@pytest.mark.xfail(strict=True, raises=msgspec.DecodeError, reason="the file is written in place")
 def test_interrupted_making(tmp_path: Path) -> None:
     """A file that an interrupted run left empty does not stop the next one."""
     (tmp_path / "32.json").touch(mode=0o600)
@@ -78,7 +77,6 @@ def test_private_parts_do_not_show(show: object) -> None:
         assert not any(secret in show(holder) for secret in secrets(MINE))
 
 
-@pytest.mark.xfail(strict=True, reason="msgspec gives every Struct a __rich_repr__ with all its fields")
 def test_private_parts_do_not_show_in_rich() -> None:
     """No private part is in what rich prints of a key or a key file, as in a traceback with its variables."""
     from rich.console import Console  # noqa: PLC0415
