@@ -12,14 +12,14 @@ from schemas.suites import sha256
 SIGNATURE_HEADER = "signature"  # the reply's JWS stands beside the body, which stays byte-exact
 
 
-class EvidenceItem(Struct, frozen=True, kw_only=True, rename="camel"):
+class EvidenceItem(Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
     """The request and the salted hash (hex, Merkle leaf) of its detail."""
 
     request_id: str
     detail: str
 
 
-class EvidenceBody(Struct, frozen=True, kw_only=True, rename="camel"):
+class EvidenceBody(Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
     """One reply lot: `writer` and `number` place it in its chain, `root` (hex) commits to the reply's items."""
 
     writer: str
@@ -33,7 +33,7 @@ class EvidenceBody(Struct, frozen=True, kw_only=True, rename="camel"):
     items: tuple[EvidenceItem, ...]
 
 
-class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Detail(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Who asked for whose certificate, for what, and what was judged and released; the holder as a keyed hash."""
 
     request_id: str

@@ -27,7 +27,11 @@ REQUIRED_HEAD = (
 
 def purpose(head: Head, data: Struct) -> str:
     """head.useFor, or data.UseFor in its place."""
-    return next((text for text in (head.use_for, getattr(data, "use_for", None)) if text and not text.isspace()), "")
+    told = head.use_for
+    if told and not told.isspace():
+        return told
+    instead: str | None = getattr(data, "use_for", None)
+    return instead if instead and not instead.isspace() else ""
 
 
 def check_form(interface: Interface, head: Head, data: Struct) -> CertificateId | None:

@@ -23,7 +23,7 @@ _Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
 Hops = Annotated[dict[Annotated[str, Meta(max_length=16, pattern="^[a-z0-9_-]*$")], _Millis], Meta(max_length=16)]
 
 
-class RequestItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """One request: `deadline` and hop times in unix milliseconds, `data` as its interface says."""
 
     id: RequestId
@@ -37,14 +37,14 @@ class RequestItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hops: Hops = msgspec.field(default_factory=dict)
 
 
-class BareItem(Struct, frozen=True, kw_only=True):
+class BareItem(Struct, gc=False, frozen=True, kw_only=True):
     """The least that must be readable of a request for it to be refused rather than only put aside."""
 
     id: RequestId
     deadline: _Millis
 
 
-class ReplyItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReplyItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
     """One reply: `id` of the request (or of the whole lot that was refused), status, data, and what it rests on."""
 
     id: RequestId

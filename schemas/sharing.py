@@ -14,7 +14,7 @@ _FIELD_NAMES = Annotated[tuple[Short, ...], Meta(max_length=128)]
 _REGIONS = Annotated[tuple[Annotated[str, Meta(max_length=12)], ...], Meta(max_length=32)]
 
 
-class Head(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Head(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Who asks, for what, in which scenario: the five accountability elements (五要素), scene and purpose."""
 
     scene_code: Short | None = None
@@ -30,7 +30,7 @@ class Head(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
     region_code: Short | None = None
 
 
-class CertificateDataByIdRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class CertificateDataByIdRequest(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """I4: data of the certificate with this identifier; `fields` narrows what the scenario grants (design choice)."""
 
     certificate_id: Annotated[str, Meta(max_length=256)] | None = field(name="certificateID", default=None)
@@ -39,7 +39,7 @@ class CertificateDataByIdRequest(Struct, frozen=True, kw_only=True, omit_default
     region_codes: _REGIONS | None = None
 
 
-class CertificateData(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class CertificateData(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """I4, I5: what a source tells of one certificate; a name that was not granted is absent (DOMAIN §4, I4)."""
 
     certificate_id: str = field(name="certificateID")
@@ -65,7 +65,7 @@ GRANTABLE = frozenset(CertificateData.__struct_encode_fields__) - {*ALWAYS_TOLD,
 """Names of the answer that a scenario may grant; columns of a type's face come on top."""
 
 
-class CertificateDataAnswer(Struct, frozen=True, kw_only=True, rename="camel"):
+class CertificateDataAnswer(Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
     """`data` of a successful I4 or I5; `withheld` names what the scenario does not grant (design choice)."""
 
     total: int

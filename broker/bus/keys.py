@@ -16,7 +16,6 @@ from schemas.suites import BY_SEAL_ALG, BY_SIGN_ALG, CONTENT_KEY_BYTES, NONCE_BY
 from schemas.wire import Sealing
 
 if TYPE_CHECKING:
-
     from schemas.lot import SealHeader
     from schemas.suites import Aead
 

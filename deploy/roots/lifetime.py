@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ async def until_stopped(
     stop: Callable[[], Awaitable[None]],
 ) -> None:
     """Run the parts; on SIGTERM or SIGINT call `stop` and wait for `main` to end; raises the first part's error."""
+    # What was made by now lives as long as the process; and messages are trees: cycles are rare, so look for them rarely.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

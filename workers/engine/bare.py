@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import ConsumerRebalanceListener
 
 from broker.bus.kafka import consumer, incoming
+from workers.engine.ending import bounded_end
 from workers.engine.finished import Finished
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             await asyncio.gather(*parts, return_exceptions=True)
             await self._lane.revoke()
             await self._finished.commit_last()
-            await reader.stop()
+            await bounded_end(reader.stop())
 
     async def stop(self) -> None:
         self._stopped.set()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 from aiokafka.errors import CommitFailedError
+from mode.threads import ServiceThread, WorkerThread
 
 from broker.bus.kafka import Incoming
+from workers.engine.ending import bounded_end
 from workers.engine.finished import Finished
 
 if TYPE_CHECKING:
@@ -51,6 +53,17 @@ def _app(bootstrap: str, group: str, folder: Path) -> Any:
     )
 
 
+class _Thread(WorkerThread):
+    """Faust's threads do not end while Kafka is away or hung, and must not keep the process from ending."""
+
+    def __init__(self, service: ServiceThread, **more: Any) -> None:
+        super().__init__(service, **more)
+        self.daemon = True
+
+
+ServiceThread.Worker = _Thread
+
+
 class FaustEngine:
     """One agent on one lane; the handler's work is `lane`'s business."""
 
@@ -85,7 +98,7 @@ class FaustEngine:
                 end.cancel()
             await self._lane.revoke()
             await self._finished.commit_last()
-            await self._app.stop()
+            await bounded_end(self._app.stop())
 
     async def stop(self) -> None:
         self._stopped.set()
