@@ -15,6 +15,7 @@ from broker.registry.stored import StoredRegistry
 from broker.registry.trust import verified_snapshot
 from deploy.local import ports, processes
 from schemas.evidence import Detail
+from schemas.items import decode_bare, decode_request
 from schemas.jose import JoseError
 from schemas.lot import Envelope, LotError, unframe
 from schemas.regions import PROVINCES
@@ -94,7 +95,8 @@ async def _of_details(home: Home, request_id: str) -> AsyncIterator[Trace]:
                 continue
             for place, raw in enumerate(items):
                 detail = msgspec.json.decode(raw.body, type=Detail)
-                if detail.request_id == request_id:
+                request = decode_bare(detail.request)
+                if request.id == request_id:
                     evidence = f"{province}:{lot}:{place}"
                     yield Trace(
                         request_id,
@@ -104,8 +106,16 @@ async def _of_details(home: Home, request_id: str) -> AsyncIterator[Trace]:
                         detail.scenario,
                         evidence,
                         detail.attempt,
-                        detail.hops,
+                        {**_hops_of(detail), **detail.hops},
                     )
+
+
+def _hops_of(detail: Detail) -> dict[str, int]:
+    """The hops the request brought along; a request that could not be read has none."""
+    try:
+        return dict(decode_request(detail.request).hops)
+    except msgspec.DecodeError:
+        return {}
 
 
 async def _records(bootstrap: str, topic: str) -> AsyncIterator[tuple[Envelope, bytes, bytes, str]]:

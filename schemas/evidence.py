@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from schemas.items import encode
@@ -34,23 +35,16 @@ class EvidenceBody(Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
 
 
 class Detail(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Who asked for whose certificate, for what, and what was judged and released; the holder as a keyed hash."""
+    """What was judged and released: the request item exactly as it came (who, whose, for what), and the outcome.
 
-    request_id: str
+    The holder is a keyed hash, the digests are hex, hop times unix ms.
+    """
+
+    request: msgspec.Raw
     node: str
-    application: str
-    interface: str
-    org_code: str
-    operator: str
-    item_code: str
-    business_code: str
-    purpose: str
-    scene: str
     scenario: str
-    type_code: str
-    certificate_id: str
     holder: str
-    fields: tuple[str, ...]
+    fields: msgspec.Raw
     status: int
     condition: str
     request_digest: str

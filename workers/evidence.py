@@ -59,12 +59,16 @@ class EvidenceWriter:
         return hmac.digest(self._holder_key, holder_code.encode(), "sha256").hex() if holder_code else ""
 
     async def write(
-        self, *, reply: Envelope, to: str, frames: Frames, request_lot: str, details: Sequence[Detail]
+        self, *, reply: Envelope, to: str, frames: Frames, request_lot: str, details: Sequence[tuple[str, Detail]]
     ) -> Evident:
-        """Put one reply lot into the chain and start its two writes."""
-        detail_frames = self._packer.frames([encode(detail) for detail in details])
+        """Put one reply lot into the chain and start its two writes; each detail stands behind its request's id."""
+        detail_frames = self._packer.frames([encode(detail) for _, detail in details])
         detail_envelope = self._packer.envelope(DETAIL_TYPE, len(details), reply.deadline_ms)
         sealed = self._packer.seal(detail_envelope, detail_frames.plaintext, self._own_key)
+        items = tuple(
+            EvidenceItem(request_id=request_id, detail=leaf.hex())
+            for (request_id, _), leaf in zip(details, detail_frames.leaves, strict=True)
+        )
         async with self._in_order:
             body = encode_body(
                 EvidenceBody(
@@ -75,11 +79,8 @@ class EvidenceWriter:
                     reply_lot=reply.ce_id,
                     root=frames.root.hex(),
                     time=now_ms(),
-                    attempt=max(detail.attempt for detail in details),
-                    items=tuple(
-                        EvidenceItem(request_id=detail.request_id, detail=leaf.hex())
-                        for detail, leaf in zip(details, detail_frames.leaves, strict=True)
-                    ),
+                    attempt=max(detail.attempt for _, detail in details),
+                    items=items,
                 )
             )
             digest = body_digest(body)

@@ -17,7 +17,7 @@ from broker.bus.quarantine import quarantined
 from broker.bus.redis import RedisFailure
 from schemas import statuses
 from schemas.interfaces import INTERFACES
-from schemas.items import NO_DATA, RequestItem
+from schemas.items import NO_DATA, RequestItem, encode
 from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, LotError
 from schemas.sharing import CertificateDataByIdRequest, Head
 from workers.effects import EpochError, Mark, ReplayedError
@@ -211,8 +211,8 @@ class Handler:
         envelope = evidence.reply_envelope(reply_id, len(bodies), deadline)
         frames = evidence.frames(bodies)
         details = [
-            detail_of(outcome, leaf, evidence.holder_hash(getattr(outcome.result, "holder_code", "")))
-            for outcome, leaf in zip(outcomes, frames.leaves, strict=True)
+            (one.asked.item.id, detail_of(one, leaf, evidence.holder_hash(getattr(one.result, "holder_code", ""))))
+            for one, leaf in zip(outcomes, frames.leaves, strict=True)
         ]
         evident = await evidence.write(
             reply=envelope, to=opened.node, frames=frames, request_lot=opened.envelope.ce_id, details=details
@@ -275,5 +275,5 @@ def _whole_lot(opened: Opened, hops: dict[str, int]) -> Outcome:
         head=Head(),
         data=NO_DATA,
     )
-    asked = Asked(opened.node, item, CertificateDataByIdRequest(), None, "")
+    asked = Asked(opened.node, encode(item), item, CertificateDataByIdRequest(), None, "")
     return Outcome(asked, Refusal(statuses.BAD_VALUE, "lot"), "", 1, hops)

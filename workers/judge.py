@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     """One request as it lies before the judge: typed, complete, and from a node whose signature was verified."""
 
     node: str
+    raw: bytes  # the item exactly as it came
     item: RequestItem
     data: CertificateDataByIdRequest
     identifier: CertificateId | None  # None only where the form was refused

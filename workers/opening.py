@@ -100,9 +100,9 @@ def read_items(opened: Opened, now_ms: int) -> Read:
         elif item.deadline <= now_ms:
             telemetry.EXPIRED.labels("open").inc()
         elif wrong:
-            out.refused.append((_untyped(opened, item), Refusal(statuses.BAD_VALUE, "form")))
+            out.refused.append((_untyped(opened, raw.body, item), Refusal(statuses.BAD_VALUE, "form")))
         else:
-            _read_one(opened, item, now_ms, out)
+            _read_one(opened, raw.body, item, now_ms, out)
     return out._replace(unreadable=unreadable)
 
 
@@ -120,27 +120,27 @@ def _item(raw: bytes) -> tuple[RequestItem | None, bool]:
     return item, True
 
 
-def _untyped(opened: Opened, item: RequestItem) -> Asked:
-    return Asked(opened.node, item, CertificateDataByIdRequest(), None, "")
+def _untyped(opened: Opened, raw: bytes, item: RequestItem) -> Asked:
+    return Asked(opened.node, raw, item, CertificateDataByIdRequest(), None, "")
 
 
-def _read_one(opened: Opened, item: RequestItem, now_ms: int, out: Read) -> None:
+def _read_one(opened: Opened, raw: bytes, item: RequestItem, now_ms: int, out: Read) -> None:
     try:
         data = decode_data(item)
     except LotError:
-        out.refused.append((_untyped(opened, item), Refusal(statuses.BAD_VALUE, "form")))
+        out.refused.append((_untyped(opened, raw, item), Refusal(statuses.BAD_VALUE, "form")))
         return
     if not isinstance(data, CertificateDataByIdRequest):
-        out.refused.append((_untyped(opened, item), Refusal(statuses.NOT_OFFERED, "interface")))
+        out.refused.append((_untyped(opened, raw, item), Refusal(statuses.NOT_OFFERED, "interface")))
         return
     digest = request_digest(item.interface, item.application, item.head, data)
     if item.deadline > now_ms + MAX_DEADLINE_AHEAD_MS + CLOCK_TOLERANCE_MS:
-        out.refused.append((Asked(opened.node, item, data, None, digest), Refusal(statuses.BAD_VALUE, "deadline")))
+        out.refused.append((Asked(opened.node, raw, item, data, None, digest), Refusal(statuses.BAD_VALUE, "deadline")))
         return
     try:
         identifier = check_form(TYPED[item.interface], item.head, data)
     except RefusedError as error:
         refusal = Refusal(error.code, "form", "", error.detail)
-        out.refused.append((Asked(opened.node, item, data, None, digest), refusal))
+        out.refused.append((Asked(opened.node, raw, item, data, None, digest), refusal))
     else:
-        out.asked.append(Asked(opened.node, item, data, identifier, digest))
+        out.asked.append(Asked(opened.node, raw, item, data, identifier, digest))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from schemas.evidence import Detail, evidence_id
-from schemas.form import purpose
 from schemas.items import NO_DATA, ReplyItem, encode
 from schemas.statuses import STATUSES
 from workers.judge import Refusal
@@ -61,28 +61,27 @@ def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> byte
 def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
     """What the evidence is about; `leaf` is the reply item's hash in the reply's tree."""
     asked, result = outcome.asked, outcome.result
-    item, head = asked.item, asked.item.head
-    fields, condition = ((), result.condition) if isinstance(result, Refusal) else (result.fields, "")
+    fields, condition = frozenset[str](), ""
+    if isinstance(result, Refusal):
+        condition = result.condition
+    else:
+        fields = result.fields
     return Detail(
-        request_id=item.id,
+        request=msgspec.Raw(asked.raw),
         node=asked.node,
-        application=item.application,
-        interface=item.interface,
-        org_code=head.org_code or "",
-        operator=head.username or "",
-        item_code=head.item_code or "",
-        business_code=head.business_code or "",
-        purpose=purpose(head, asked.data),
-        scene=head.scene_code or "",
         scenario=outcome.scenario,
-        type_code=asked.identifier.type_code if asked.identifier else "",
-        certificate_id=asked.data.certificate_id or "",
         holder=holder_hash,
-        fields=fields,
+        fields=_names(fields),
         status=outcome.status,
         condition=condition,
         request_digest=asked.digest,
         reply_leaf=leaf.hex(),
         attempt=outcome.attempt,
-        hops={**item.hops, **outcome.hops},
+        hops=outcome.hops,
     )
+
+
+@lru_cache(maxsize=4_096)
+def _names(fields: frozenset[str]) -> msgspec.Raw:
+    """Field names as JSON; a few sets serve all items."""
+    return msgspec.Raw(encode(sorted(fields)))

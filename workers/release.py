@@ -30,7 +30,7 @@ class Released(NamedTuple):
 
     data: bytes
     holder_code: str
-    fields: tuple[str, ...]
+    fields: frozenset[str]
 
 
 def release(
@@ -48,7 +48,7 @@ def release(
         return Refusal(code, "status", grant.scenario)
     data = _shape(record, grant, masks)
     answer = CertificateDataAnswer(total=1, data_list=(data,), withheld=grant.withheld)
-    return Released(encode(answer), record.holder_code, tuple(grant.fields))
+    return Released(encode(answer), record.holder_code, grant.fields)
 
 
 def _is_what_was_asked(record: CertificateRecord, identifier: CertificateId) -> bool:

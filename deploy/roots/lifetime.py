@@ -19,7 +19,7 @@ async def until_stopped(
     stop: Callable[[], Awaitable[None]],
 ) -> None:
     """Run the parts; on SIGTERM or SIGINT call `stop` and wait for `main` to end; raises the first part's error."""
-    # What was made by now lives as long as the process; and messages are trees: cycles are rare, so look for them rarely.
+    # What was made by now lives as long as the process; messages are trees, so cycles are rarely looked for.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -501,26 +501,15 @@ async def test_detail() -> None:
     reply = province.reply((await province.work(province.lot([item])))[0])
     sent, (detail,), leaves = province.details()[0]
     assert sent.key == reply.lot.envelope.ce_id.encode()
-    head = item.head
-    assert detail | {"typeCode": "", "fields": [], "hops": {}, "holder": ""} == {
-        "requestId": item.id,
+    assert detail | {"fields": [], "hops": {}, "holder": ""} == {
+        "request": msgspec.json.decode(encode(item)),
         "node": NODE,
-        "application": item.application,
-        "interface": "I4",
-        "orgCode": head.org_code,
-        "operator": head.username,
-        "itemCode": head.item_code,
-        "businessCode": head.business_code,
-        "purpose": head.use_for,
-        "scene": SCENE,
         "scenario": f"{SCENE}@1",
-        "certificateId": identifier_of(1),
         "status": 0,
         "condition": "",
         "requestDigest": reply.items[0].digest,
         "replyLeaf": reply.lot.leaves[0].hex(),
         "attempt": 1,
-        "typeCode": "",
         "fields": [],
         "hops": {},
         "holder": "",

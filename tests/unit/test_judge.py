@@ -85,7 +85,7 @@ def snapshot(case: Case) -> Snapshot:
 
 def judged(case: Case) -> Grant | Refusal:
     identifier = parse_certificate_id(case.data.certificate_id or "")
-    asked = Asked(case.node, case.item, case.data, identifier, "digest")
+    asked = Asked(case.node, b"{}", case.item, case.data, identifier, "digest")
     return judge(asked, snapshot(case), case.province, NOW)
 
 
