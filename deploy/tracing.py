@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from broker.bus import kafka, redis
 from broker.bus.keys import KeyOpener, read_keys
-from broker.exchange.ledger import Ledger
+from broker.exchange.ledger import Ledger, RebuildingError
 from broker.exchange.replies import ReplyOpener
 from broker.registry.stored import StoredRegistry
 from broker.registry.trust import verified_snapshot
@@ -69,7 +69,7 @@ async def _of_answer(home: Home, request_id: str) -> Trace | None:
         lot_id, place, appended = known.pointer.split("/")
         record = await ledger.lot(lot_id)
         stored = await StoredRegistry(connection, processes.NODE).load()
-    except redis.RedisFailure:
+    except (RebuildingError, *redis.RedisFailure):
         return None
     finally:
         await connection.aclose()
@@ -125,8 +125,11 @@ async def _records(bootstrap: str, topic: str) -> AsyncIterator[tuple[Envelope, 
     try:
         places = [TopicPartition(topic, place) for place in range(LANE_PARTITIONS)]
         ends = await reader.end_offsets(places)
-        reader.assign([place for place in places if ends[place]])
-        await reader.seek_to_beginning()
+        filled = [place for place in places if ends[place]]
+        if not filled:
+            return
+        reader.assign(filled)
+        await reader.seek_to_beginning(*filled)
         while [place for place in reader.assignment() if await reader.position(place) < ends[place]]:
             for records in (await reader.getmany(timeout_ms=500)).values():
                 for record in records:
