@@ -1,6 +1,6 @@
 # What a person calls. ARGS are handed on: make test ARGS="tests/unit -x"
 PYTHON ?= python3
-ARGS ?=
+ARGS =
 
 .PHONY: help bootstrap demo up down test bench lint
 

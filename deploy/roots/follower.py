@@ -10,7 +10,7 @@ from broker.bus.clock import now_ms
 from broker.bus.keys import read_keys
 from broker.registry.follower import Follower
 from broker.registry.stored import StoredRegistry
-from deploy.roots.lifetime import until_stopped
+from deploy.roots.lifetime import until_signalled
 
 if TYPE_CHECKING:
     from broker.bus.settings import FollowerSettings
@@ -28,16 +28,8 @@ async def run(settings: FollowerSettings) -> None:
         registrar=read_keys(settings.registrar).signing,
         stored=StoredRegistry(connection, settings.party),
     )
-    stopped = asyncio.Event()
-
-    async def stop() -> None:
-        stopped.set()
-
-    async def wait() -> None:
-        await stopped.wait()
-
     try:
-        await until_stopped(wait(), follower.run(), _tell(follower), stop=stop)
+        await until_signalled(follower.run(), _tell(follower))
     finally:
         await connection.aclose()
 

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
 
+async def until_signalled(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run parts that hold nothing to be drained until SIGTERM or SIGINT; raises the first part's error."""
+    stopped = asyncio.Event()
+
+    async def wait() -> None:
+        await stopped.wait()
+
+    async def stop() -> None:
+        stopped.set()
+
+    await until_stopped(wait(), *parts, stop=stop)
+
+
 async def until_stopped(
     main: Coroutine[Any, Any, None],
     *others: Coroutine[Any, Any, None],

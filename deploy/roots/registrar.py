@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from broker.bus import kafka, telemetry
 from broker.bus.keys import KeySigner, read_keys
 from broker.registry.registrar import Registrar
-from deploy.roots.lifetime import until_stopped
+from deploy.roots.lifetime import until_signalled
 
 if TYPE_CHECKING:
     from broker.bus.settings import RegistrarSettings
@@ -28,15 +27,7 @@ async def run(settings: RegistrarSettings) -> None:
         kafka=producer,
         renew_seconds=settings.renew_seconds,
     )
-    stopped = asyncio.Event()
-
-    async def stop() -> None:
-        stopped.set()
-
-    async def wait() -> None:
-        await stopped.wait()
-
     try:
-        await until_stopped(wait(), registrar.run(), stop=stop)
+        await until_signalled(registrar.run())
     finally:
         await producer.stop()

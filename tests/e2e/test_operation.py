@@ -37,7 +37,7 @@ def certlane(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_trace_shows_every_hop_from_the_answer_and_from_the_detail(stack: Stack) -> None:
-    """`trace` tells every hop with its time, from the sealed answer, and from the detail once Redis has forgotten it."""
+    """`trace` tells every hop with its time, from the answer, and from the detail once Redis has forgotten it."""
     body = stack.body()
     answer = stack.post(body).json()
     request_id = body["head"]["requestId"]
