@@ -12,7 +12,7 @@ from broker.bus.keys import KeyOpener, read_keys
 from broker.exchange.ledger import Ledger, RebuildingError
 from broker.exchange.replies import ReplyOpener
 from broker.registry.stored import StoredRegistry
-from broker.registry.trust import verified_snapshot
+from broker.registry.trust import RegistryError, verified_snapshot
 from deploy.local import ports, processes
 from schemas.evidence import Detail
 from schemas.items import decode_bare, decode_request
@@ -76,9 +76,14 @@ async def _of_answer(home: Home, request_id: str) -> Trace | None:
     if record is None or stored is None:
         return None
     registrar = read_keys(home.keys / "registrar.public.json").signing
-    snapshot = verified_snapshot(stored.manifest, stored.records, registrar)
     opener = KeyOpener(read_keys(home.keys / f"{processes.NODE}.json").sealing)
-    answers = ReplyOpener(node=processes.NODE, opener=opener, snapshot=lambda: snapshot).open(record, int(appended))[1]
+    try:
+        snapshot = verified_snapshot(stored.manifest, stored.records, registrar)
+        answers = ReplyOpener(node=processes.NODE, opener=opener, snapshot=lambda: snapshot).open(
+            record, int(appended)
+        )[1]
+    except (RegistryError, LotError):
+        return None
     item = answers[int(place)].item
     hops = dict(item.hops) | {"replied": int(appended), "collected": known.written_ms}
     return Trace(request_id, "answer", known.province, item.status, item.scenario, item.evidence, item.attempt, hops)
@@ -133,15 +138,20 @@ async def _records(bootstrap: str, topic: str) -> AsyncIterator[tuple[Envelope, 
         while [place for place in reader.assignment() if await reader.position(place) < ends[place]]:
             for records in (await reader.getmany(timeout_ms=500)).values():
                 for record in records:
-                    named = dict(record.headers)
+                    named = {name: (value or b"").decode("latin-1") for name, value in record.headers}
                     envelope = Envelope(
-                        ce_id=named["ce_id"].decode(),
-                        ce_type=named["ce_type"].decode(),
-                        ce_source=named["ce_source"].decode(),
+                        ce_id=named.get("ce_id", ""),
+                        ce_type=named.get("ce_type", ""),
+                        ce_source=named.get("ce_source", ""),
                         ce_time="",
                         ce_deadline="0",
                         ce_items="0",
                     )
-                    yield envelope, named["seal"], record.value, record.key.decode()
+                    yield (
+                        envelope,
+                        named.get("seal", "").encode(),
+                        record.value or b"",
+                        (record.key or b"").decode("latin-1"),
+                    )
     finally:
         await reader.stop()

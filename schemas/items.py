@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NO_DATA = msgspec.Raw(b"null")
+MAX_TRACE_CHARS = 128
 RequestId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 _Name = Annotated[str, Meta(max_length=64)]
 _Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -33,7 +34,7 @@ class RequestItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=Tru
     head: Head
     data: msgspec.Raw
     address: Annotated[str, Meta(max_length=45)] | None = None
-    trace: Annotated[str, Meta(max_length=128)] | None = None
+    trace: Annotated[str, Meta(max_length=MAX_TRACE_CHARS)] | None = None
     hops: Hops = msgspec.field(default_factory=dict)
 
 

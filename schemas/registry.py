@@ -48,7 +48,7 @@ class Party(Struct, frozen=True, kw_only=True, rename="camel"):
 class Application(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """An upstream application: its node, the organisations it acts for, where it may call from, how fast."""
 
-    id: _Name
+    id: Annotated[str, Meta(min_length=1, max_length=64)]  # as long as an item may carry
     node: _Name
     name: _Name
     org_codes: tuple[_Name, ...]

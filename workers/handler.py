@@ -24,7 +24,7 @@ from workers.effects import EpochError, Mark, ReplayedError
 from workers.judge import Asked, Grant, Refusal, judge
 from workers.opening import Opened, closed_record, open_record, read_items
 from workers.outcome import Outcome, detail_of, reply_item
-from workers.release import release
+from workers.release import Released, release
 from workers.stores.port import Ask, StoreError
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from workers.effects import Effects
     from workers.engine.port import Work
     from workers.evidence import EvidenceWriter
-    from workers.release import Released
     from workers.stores.port import Found, Store
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 _RETRY_SECONDS = 0.2
 _MAX_REPLY_BYTES = 500 * 1024
+_MAX_DATA_BYTES = 480 * 1024  # one certificate's, so that it never takes its neighbours' answers with it
 
 
 class Taken(NamedTuple):
@@ -144,8 +144,7 @@ class Handler:
     async def _verify_again(self) -> None:
         with contextlib.suppress(*RedisFailure):
             await self._registry.refresh()
-        if not self._registry.fresh(now_ms()):
-            await asyncio.sleep(_RETRY_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
 
     async def _fetch(self, taken: dict[int, Taken]) -> AsyncIterator[Sequence[Found | Unanswered]]:
         """The store's answers as they come; what it cannot answer is told as unreachable, what expires is dropped."""
@@ -187,6 +186,8 @@ class Handler:
         else:
             today = datetime.fromtimestamp(hops["fetched"] / 1000, SHANGHAI).date()
             result = release(item.grant, answer.records, entry.masks, today)
+            if isinstance(result, Released) and len(result.data) > _MAX_DATA_BYTES:
+                result = Refusal(statuses.OTHER, "size", item.grant.scenario)
         return Outcome(item.asked, result, item.grant.scenario, item.attempt, hops)
 
     async def _reply(self, opened: Opened, outcomes: Sequence[Outcome], work: Work) -> AsyncIterator[Outgoing]:

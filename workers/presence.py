@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from broker.bus import telemetry
-from broker.bus.clock import now_ms
+from broker.bus.clock import apart_ms, now_ms
 from broker.bus.redis import RedisFailure
 from schemas.lot import CLOCK_TOLERANCE_MS
 from schemas.presence import JWS_TYPE, PERIOD_SECONDS, Presence
@@ -102,6 +102,4 @@ class PresenceLoop:
         )
         jws = sign_compact(self._signer, msgspec.json.encode(beat), JWS_TYPE)
         told = await self._kafka.send_and_wait(PRESENCE, jws, key=self._province.encode(), partition=0)
-        # Between sending and acknowledgement: inside that span the clocks agree.
-        early, late = told.timestamp - sent, told.timestamp - now_ms()
-        self._appended_apart_ms = 0 if late <= 0 <= early else min(early, late, key=abs)
+        self._appended_apart_ms = apart_ms(sent, told.timestamp, now_ms())

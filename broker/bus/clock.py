@@ -14,3 +14,9 @@ def now_ms() -> int:
 def iso(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def apart_ms(sent_ms: int, appended_ms: int, acknowledged_ms: int) -> int:
+    """How far Kafka's clock is from ours by one acknowledged record: 0 when it lies between sending and answer."""
+    early, late = appended_ms - sent_ms, appended_ms - acknowledged_ms
+    return 0 if late <= 0 <= early else min(early, late, key=abs)

@@ -59,11 +59,9 @@ def make_keys(folder: Path, party: str) -> KeyFile:
         with os.fdopen(handle, "wb") as file:
             file.write(msgspec.json.encode(keys))
         fresh.replace(path)
-    public = folder / f"{party}.public.json"
-    if not public.exists():
-        keys = read_keys(path)
-        (folder / f"{party}.public.json").write_bytes(msgspec.json.encode(keys.public))
-    return read_keys(path)
+    keys = read_keys(path)
+    (folder / f"{party}.public.json").write_bytes(msgspec.json.encode(keys.public))  # always of the key that is there
+    return keys
 
 
 class KeySigner:

@@ -11,7 +11,7 @@ from broker.bus import telemetry
 from broker.bus.clock import iso, now_ms
 from broker.bus.greedy import Greedy
 from broker.bus.kafka import send
-from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, MAX_LOT_BYTES, Envelope, Frames, LotError, WireRecord, frame
+from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, MAX_LOT_BYTES, Envelope, Frames, WireRecord, frame
 from schemas.suites import TAG_BYTES
 from schemas.topics import LANE_PARTITIONS
 from schemas.wire import pack, seal
@@ -121,6 +121,3 @@ class Lane:
             telemetry.LOT_ITEMS.labels("request").inc(len(live))
         telemetry.EXPIRED.labels("lane").inc(len(lot) - len(live))
         return [appended if item.deadline_ms > now else ExpiredError() for item in lot]
-
-
-__all__ = ["ExpiredError", "Lane", "LotError", "Packer", "Recipients"]

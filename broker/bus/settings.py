@@ -33,6 +33,7 @@ class GatewaySettings(Common, frozen=True, kw_only=True, forbid_unknown_fields=T
     keys: Path
     host: str = "127.0.0.1"
     port: _Port
+    public_url: str = ""  # where callers reach the node; the token endpoint's address as an assertion's `aud`
     max_in_flight: int = 8_192
     max_in_flight_per_lane: int = 4_096
     max_in_flight_per_application: int = 4_096

@@ -63,11 +63,21 @@ class Log:
 log = Log()
 
 
+class _Frames(logging.Formatter):
+    """Log lines of libraries: of an exception the frames and its type, never its text, which may hold anything."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
+        kind, _, trace = ei  # type: ignore[misc]  # the tuple of sys.exc_info
+        frames = [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+        return "\n".join([*frames, getattr(kind, "__name__", "")])
+
+
 def configure(name: str, metrics_port: int = 0) -> None:
     """Name this process in its log; serve metrics on loopback when a port is given."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Frames("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a defect is logged where it is answered
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells each of a thousand retries; we say what is away
     log.process = name
     READY.set(0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from broker.bus import telemetry
-from broker.bus.clock import now_ms
+from broker.bus.clock import apart_ms, now_ms
 from broker.bus.kafka import KafkaFailure
 from broker.bus.lots import Lane
 from broker.bus.redis import RedisFailure
@@ -16,7 +18,7 @@ from broker.exchange.exchange import Exchange
 from broker.exchange.leases import Leases
 from broker.exchange.ledger import EpochError
 from broker.exchange.replies import ReplyReader
-from schemas.lot import REQUEST_TYPE
+from schemas.lot import CLOCK_TOLERANCE_MS, REQUEST_TYPE
 from schemas.regions import PROVINCES
 from schemas.topics import LANE_PARTITIONS, reply_topic, request_topic
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from broker.bus.lots import Packer
-    from broker.exchange.exchange import Bounds
+    from broker.exchange.flights import Bounds
     from broker.exchange.ledger import Ledger
     from broker.exchange.replies import ReplyOpener
 
@@ -35,6 +37,8 @@ _SETTLE_SECONDS = 2.0  # after Redis was emptied: time for every instance to wri
 _PROBE_SECONDS = 2.0
 _OVERDUE_LOOK_SECONDS = 0.1
 _SILENT_SECONDS = 12.0
+_DRAIN_SECONDS = 2.0
+_UNREACHABLE = "unreachable"
 
 
 class HomeLostError(Exception):
@@ -65,6 +69,7 @@ class Instance:
         self.redis_away = "not asked yet"
         self._probe: asyncio.Task[None] | None = None
         self._probe_acknowledged = 0.0
+        self._clock_apart = 0
         self._probe_read = time.monotonic()
         self.exchange = Exchange(
             ledger=ledger,
@@ -74,16 +79,13 @@ class Instance:
             incarnation=self._leases.incarnation,
             home=lambda: self._home,
         )
-        readers: dict[str, Any] = {
-            "bootstrap": bootstrap,
-            "topic": reply_topic(node),
-            "ledger": ledger,
-            "opener": opener,
-            "kafka": kafka,
-            "taken": self.exchange.taken,
-        }
-        self._reader = ReplyReader(**readers, name=f"{name}-home", drained=self._read_home)
-        self._drainer = ReplyReader(**readers, name=f"{name}-drain", drained=lambda *_: None)
+        exchange = self.exchange
+        reader = partial(
+            ReplyReader, bootstrap=bootstrap, topic=reply_topic(node), ledger=ledger, opener=opener, kafka=kafka
+        )
+        reader = partial(reader, taken=exchange.taken)
+        self._reader = reader(name=f"{name}-home", drained=self._read_home, replaced=exchange.replaced)
+        self._drainer = reader(name=f"{name}-drain", drained=lambda *_: None, replaced=lambda: None)
 
     async def run(self) -> None:
         """Live until an error; whoever keeps the process starts it again."""
@@ -93,13 +95,17 @@ class Instance:
 
     async def stop(self) -> None:
         """Nothing new comes: what was handed over is sent, then the leases are given back."""
-        await asyncio.gather(*(lane.lots.drain() for lane in self._lanes.values()))
+        with contextlib.suppress(TimeoutError):  # Kafka may be away
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await asyncio.gather(*(lane.lots.drain() for lane in self._lanes.values()))
         await self._leases.release()
 
     def unready(self) -> str:
         """Empty when requests can be taken, else what is away."""
         if self.redis_away:
             return "redis"
+        if abs(self._clock_apart) > CLOCK_TOLERANCE_MS:
+            return "clock"
         if self._home < 0 or time.monotonic() - self._probe_read > 3 * _PROBE_SECONDS:
             return "kafka"
         return "" if self.whole else "answers"
@@ -117,7 +123,7 @@ class Instance:
             except (*RedisFailure, EpochError) as error:
                 if not self.redis_away:
                     telemetry.log.warning("redis is away", part="exchange", error=type(error).__name__)
-                self.redis_away = "unreachable"
+                self.redis_away = _UNREACHABLE
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _check_epoch(self) -> None:
@@ -128,10 +134,11 @@ class Instance:
         self.whole = False
         self._settled_at = time.monotonic() + _SETTLE_SECONDS
         self._drainer.hold([])
-        self._ledger.epoch = epoch
         await self._keep_home()
-        claims = [flight.claim for flight in self.exchange.flights.values()]
-        await self._ledger.rewrite(claims, incarnation=self._leases.incarnation, partition=self._home)
+        claims = [flight.claim for flight in self.exchange.flights]
+        incarnation = self._leases.incarnation
+        await self._ledger.rewrite(claims, epoch=epoch, incarnation=incarnation, partition=self._home)
+        self._ledger.epoch = epoch  # last: until all of it is done the next tick begins again, and nobody writes
 
     async def _keep_home(self) -> None:
         place = await self._leases.home(self._home)
@@ -169,23 +176,32 @@ class Instance:
         while True:
             await asyncio.sleep(_OVERDUE_LOOK_SECONDS)
             now = time.monotonic()
-            if self._probe is not None and not self._probe.done():
+            if self.redis_away == _UNREACHABLE:  # nothing can be written, so a probe that is not read says nothing
+                self._probe_read = now
                 continue
+            if self._probe is not None:
+                if not self._probe.done():
+                    continue
+                self._probe.result()
             if self._probe_acknowledged - self._probe_read > _SILENT_SECONDS:
                 raise RuntimeError("probes are acknowledged but do not come back: the reply consumer is stuck")
             everywhere = now - rounds >= _PROBE_SECONDS
-            if self._home >= 0 and (everywhere or self.exchange.overdue(now_ms())):
+            if self._home >= 0 and (everywhere or self.exchange.flights.any_past(now_ms())):
                 rounds = now if everywhere else rounds
                 self._probe = asyncio.ensure_future(self._probe_once(everywhere=everywhere))
 
     async def _probe_once(self, *, everywhere: bool) -> None:
         try:
-            await self._reader.probe(self._home)
+            sent = now_ms()
+            appended = await self._reader.probe(self._home)
+            self._clock_apart = apart_ms(sent, appended, now_ms())
             self._probe_acknowledged = time.monotonic()
             if everywhere:
                 await self._drainer.probe_all()
         except KafkaFailure as error:
             telemetry.log.warning("probe failed", error=type(error).__name__)
+            if not getattr(error, "retriable", False):  # this producer will never send again
+                raise
 
     async def _hear(self) -> None:
         """Wake those who joined a request of another instance when its answer is written."""

@@ -32,7 +32,8 @@ class RebuildingError(Exception):
     """Redis was emptied and the reply topic has not been read again yet: an unknown id may be a known one."""
 
 
-# A request is a hash: d digest, x deadline, i incarnation, p reply partition, v province, u application,
+# A request is a hash: d digest, x deadline, i incarnation, t claimed at, p reply partitions (a taken-over request has
+# several, the latest last), v province, u application,
 # f "1" once its produce failed, s "1" once it is durable in Kafka,
 # a answer (lot/place/append ms), w when it was written.
 # ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
@@ -46,20 +47,22 @@ for n = 6, #ARGV, 7 do
   local id, digest, deadline, province = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
   local application, rate, nonce = ARGV[n + 4], tonumber(ARGV[n + 5]), ARGV[n + 6]
   local key = base .. 'req:' .. id
-  local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'a')
+  local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'a', 's', 't')
   local verdict
   if r[1] then
     if r[1] ~= digest then verdict = {'conflict'}
-    elseif r[6] then verdict = {'answered', r[6], r[2], r[4]}
-    elseif tonumber(r[2]) <= now then verdict = {'join', '', r[2], r[4]}
-    elseif r[3] == ARGV[2] and r[5] ~= '1' then verdict = {'mine', '', r[2], r[4]}
-    elseif r[5] ~= '1' and redis.call('GET', base .. 'lease:' .. r[4]) == r[3] .. ':home' then
+    elseif r[6] then verdict = {'answered', r[6], r[2]}
+    elseif tonumber(r[2]) <= now then verdict = {'join', '', r[2]}
+    elseif r[3] == ARGV[2] and r[5] ~= '1' then verdict = {'mine', '', r[2]}
+    elseif r[5] ~= '1' and (r[7] == '1' or now - tonumber(r[8] or '0') < 10000)
+        and redis.call('GET', base .. 'lease:' .. string.match(r[4], '%d+$')) == r[3] .. ':home' then
       redis.call('SET', base .. 'join:' .. id, '1', 'PX', 700000)
-      verdict = {'join', '', r[2], r[4]}
+      verdict = {'join', '', r[2]}
     else
-      redis.call('HSET', key, 'i', ARGV[2], 'p', ARGV[3], 'f', '0')
-      verdict = {'again', '', r[2], ARGV[3]}
+      redis.call('HSET', key, 'i', ARGV[2], 'p', r[4] .. ',' .. ARGV[3], 'f', '0', 't', now)
+      verdict = {'again', '', r[2]}
     end
+  elseif tonumber(deadline) <= now then verdict = {'expired'}
   elseif not whole then verdict = {'rebuilding'}
   else
     local second = base .. 'rate:' .. application .. ':' .. math.floor(now / 1000)
@@ -71,9 +74,10 @@ for n = 6, #ARGV, 7 do
       if seen and seen ~= id then verdict = {'nonce'} end
     end
     if not verdict then
-      redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', province, 'u', application)
+      redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', province, 'u', application,
+        't', now)
       redis.call('PEXPIREAT', key, tonumber(deadline) + 1200000)
-      verdict = {'new', '', deadline, ARGV[3]}
+      verdict = {'new', '', deadline}
     end
   end
   out[#out + 1] = verdict
@@ -131,14 +135,26 @@ for _, id in ipairs(ARGV) do
 end
 """
 
-# ARGV: epoch, home partition and incarnation, then of each item id, digest, deadline, province, application.
+_FAIL = """
+local key = KEYS[1] .. 'req:' .. ARGV[1]
+if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'f', '1') end
+"""
+
+# ARGV: epoch, partition.
+_REBUILT = """
+if redis.call('GET', KEYS[1] .. 'epoch') ~= ARGV[1] then return end
+redis.call('HSET', KEYS[1] .. 'rebuilt', ARGV[2], ARGV[1])
+"""
+
+# ARGV: epoch, home partition, incarnation, now, then of each item id, digest, deadline, province, application.
 _REWRITE = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
-for n = 4, #ARGV, 5 do
+for n = 5, #ARGV, 5 do
   local key = base .. 'req:' .. ARGV[n]
   if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
-    redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 'p', ARGV[2], 'v', ARGV[n + 3], 'u', ARGV[n + 4])
+    redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 't', ARGV[4], 'p', ARGV[2])
+    redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 4])
     redis.call('PEXPIREAT', key, tonumber(ARGV[n + 2]) + 1200000)
   end
 end
@@ -159,12 +175,11 @@ class Claim(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What the book says: `verdict` is new, again, mine, join, answered, conflict, rate, nonce."""
+    """What the book says: `verdict` is new, again, mine, join, answered, expired, conflict, rate, nonce."""
 
     verdict: str
-    pointer: str
-    deadline_ms: int
-    partition: int
+    pointer: str = ""
+    deadline_ms: int = 0
 
 
 class ReplyEntry(NamedTuple):
@@ -190,15 +205,13 @@ class ReplyLot(NamedTuple):
 class Known(NamedTuple):
     """What the book holds of one request."""
 
-    digest: str
     deadline_ms: int
-    partition: int
     province: str
     application: str
     pointer: str
     sent: bool
     written_ms: int
-    drained_ms: int  # how far the recorded reply partition was read
+    drained_ms: int  # how far all of its reply partitions were read
 
 
 _lot_encode = msgspec.msgpack.Encoder().encode
@@ -214,6 +227,8 @@ class Ledger:
         self._claim = redis.register_script(_CLAIM)
         self._answer = redis.register_script(_ANSWER)
         self._sent = redis.register_script(_SENT)
+        self._fail = redis.register_script(_FAIL)
+        self._rebuilt = redis.register_script(_REBUILT)
         self._rewrite = redis.register_script(_REWRITE)
 
     async def claim(
@@ -242,7 +257,7 @@ class Ledger:
 
     async def fail(self, request_id: str) -> None:
         """Say that a produce failed for good, so that a repeat may produce again."""
-        await self.redis.hset(f"{self.base}req:{request_id}", "f", "1")
+        await self._fail(keys=[self.base], args=[request_id])
 
     async def answer(
         self, lots: Sequence[ReplyLot], *, epoch: bytes, partition: int, next_offset: int, read_ms: int, now: int
@@ -261,9 +276,9 @@ class Ledger:
             raise EpochError
         return list(verdicts)
 
-    async def rewrite(self, claims: Sequence[Claim], *, incarnation: str, partition: int) -> None:
-        """Write in-flight records again after Redis was emptied."""
-        args: list[str | bytes | int] = [self.epoch, partition, incarnation]
+    async def rewrite(self, claims: Sequence[Claim], *, epoch: bytes, incarnation: str, partition: int) -> None:
+        """Write in-flight records again after Redis was emptied, into this life of it."""
+        args: list[str | bytes | int] = [epoch, partition, incarnation, now_ms()]
         for one in claims:
             args += [one.request_id, one.digest, one.deadline_ms, one.province, one.application]
         if await self._rewrite(keys=[self.base], args=args) == b"epoch":
@@ -276,8 +291,7 @@ class Ledger:
 
     async def rebuilt(self, partition: int, epoch: bytes) -> None:
         """Say that this partition was read to its end in this life of Redis."""
-        if await self.redis.get(f"{self.base}epoch") == epoch:
-            await self.redis.hset(f"{self.base}rebuilt", str(partition), epoch)
+        await self._rebuilt(keys=[self.base], args=[epoch, partition])
 
     async def rebuilt_count(self) -> int:
         return int(await self.redis.hlen(f"{self.base}rebuilt"))
@@ -300,27 +314,25 @@ class Ledger:
     async def find(self, request_id: str) -> Known | None:
         """What is known of a request; raises RebuildingError for an unknown one while the book is not whole."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"{self.base}req:{request_id}", ["d", "x", "p", "v", "u", "a", "w", "s"])
+            pipe.hmget(f"{self.base}req:{request_id}", ["x", "p", "v", "u", "a", "w", "s"])
             pipe.hgetall(f"{self.base}drained")
             pipe.hlen(f"{self.base}rebuilt")
             row, drained, rebuilt = await pipe.execute()
-        if row[1] is None:
+        if row[0] is None:
             if rebuilt < LANE_PARTITIONS:
                 raise RebuildingError
             return None
-        digest, deadline, partition, province, application, pointer, written, sent = (
+        deadline, partitions, province, application, pointer, written, sent = (
             part.decode() if part else "" for part in row
         )
         return Known(
-            digest=digest,
             deadline_ms=int(deadline),
-            partition=int(partition or 0),
             province=province,
             application=application,
             pointer=pointer,
             sent=sent == "1",
             written_ms=int(written or 0),
-            drained_ms=int(drained.get(partition.encode(), 0)),
+            drained_ms=min(int(drained.get(place.encode(), 0)) for place in partitions.split(",")),
         )
 
     async def lot(self, lot_id: str) -> WireRecord | None:
@@ -332,6 +344,4 @@ class Ledger:
 def _claimed(row: list[str]) -> Claimed | Exception:
     if row[0] == "rebuilding":
         return RebuildingError()
-    if len(row) == 1:
-        return Claimed(row[0], "", 0, 0)
-    return Claimed(row[0], row[1], int(row[2]), int(row[3]))
+    return Claimed(row[0], row[1], int(row[2])) if len(row) > 1 else Claimed(row[0])

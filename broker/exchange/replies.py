@@ -98,9 +98,11 @@ class ReplyReader:
         kafka: AIOKafkaProducer,
         taken: Callable[[Answer, int], None],
         drained: Callable[[int, int], None],
+        replaced: Callable[[], None],
     ) -> None:
         self._bootstrap, self._name, self._topic, self._ledger = bootstrap, name, topic, ledger
-        self._opener, self._kafka, self._taken, self._drained = opener, kafka, taken, drained
+        self._opener, self._kafka = opener, kafka
+        self._taken, self._drained, self._replaced = taken, drained, replaced
         self._wanted: tuple[int, ...] = ()
         self._placed: tuple[tuple[int, ...], bytes] = ((), b"")  # partitions and the epoch in which we took our place
 
@@ -148,6 +150,7 @@ class ReplyReader:
                 await reader.seek_to_beginning(tp)
             await reader.position(tp)
         self._placed = (wanted, epoch)
+        self._replaced()
         for place in wanted:
             await self.probe(place)
 
@@ -155,10 +158,10 @@ class ReplyReader:
         for place in self._wanted:
             await self.probe(place)
 
-    async def probe(self, partition: int) -> None:
-        """Append a probe; when it is read back, everything appended before it has been read."""
+    async def probe(self, partition: int) -> int:
+        """Append a probe and say when (ms); when it is read back, everything appended before it has been read."""
         headers = [("ce_type", PROBE_TYPE.encode()), ("certlane_epoch", self._ledger.epoch)]
-        await send(self._kafka, self._topic, WireRecord(headers, b""), partition=partition)
+        return await send(self._kafka, self._topic, WireRecord(headers, b""), partition=partition)
 
     async def _read(self, records: Sequence[object]) -> _Batch:
         batch = _Batch([], [], 0, 0, [])

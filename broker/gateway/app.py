@@ -15,11 +15,14 @@ from starlette.routing import Route
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
+from broker.bus.redis import prefix
 from broker.gateway.answers import Problem, problem
 from broker.gateway.openapi import document
+from broker.gateway.sharing import bounded
 from broker.gateway.tokens import ASSERTION_TYPE, TOKEN_SECONDS, check_assertion, issue
 from schemas import statuses
 from schemas.interfaces import TYPED
+from schemas.lot import LotError
 from schemas.statuses import RefusedError
 
 if TYPE_CHECKING:
@@ -41,32 +44,32 @@ class TokenEndpoint:
     """POST /oauth2/token: client credentials with a signed assertion (RFC 6749 §4.4, RFC 7523)."""
 
     def __init__(
-        self, *, node: str, signer: KeySigner, redis: Redis, base: str, snapshot: Callable[[], Snapshot]
+        self, *, node: str, public_url: str, signer: KeySigner, redis: Redis, snapshot: Callable[[], Snapshot]
     ) -> None:
-        self._node, self._signer, self._redis, self._base, self._snapshot = node, signer, redis, base, snapshot
+        self._node, self._signer, self._redis, self._snapshot = node, signer, redis, snapshot
+        self._audiences = frozenset({node, f"{public_url.rstrip('/')}/oauth2/token"})
 
     async def grant(self, request: Request) -> Response:
-        raw = await request.body()
-        form = {name: values[0] for name, values in parse_qs(raw[:_MAX_FORM_BYTES].decode("latin-1")).items()}
+        """A token for a good assertion, each assertion once."""
+        raw = await bounded(request, _MAX_FORM_BYTES)
+        form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
         if form.get("grant_type") != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", "grant_type 应为 client_credentials")
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             return _oauth_error(400, "invalid_request", f"client_assertion_type 应为 {ASSERTION_TYPE}")
-        host = request.headers.get("host", "")
-        audiences = frozenset({self._node, f"http://{host}/oauth2/token", f"https://{host}/oauth2/token"})
         now = now_ms() // 1000
         try:
             claims = check_assertion(
                 form.get("client_assertion", ""),
                 client_id=form.get("client_id", ""),
                 node=self._node,
-                audiences=audiences,
+                audiences=self._audiences,
                 snapshot=self._snapshot(),
                 now=now,
             )
         except RefusedError as error:
             return _oauth_error(401, "invalid_client", error.detail, error.code)
-        once = f"{self._base}jti:{claims.sub}:{claims.jti}"
+        once = f"{prefix(self._node)}jti:{claims.sub}:{claims.jti}"
         if not await self._redis.set(once, "1", nx=True, ex=600):
             return _oauth_error(401, "invalid_client", "该断言已使用过，请重新签发", statuses.REPLAYED)
         token = issue(self._signer, node=self._node, application=claims.sub, now=now)
@@ -111,7 +114,8 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
         exception_handlers={
             Problem: _on_problem,
             HTTPException: _on_http,
-            RedisError: _on_redis,
+            RedisError: _on_unavailable,
+            LotError: _on_unavailable,  # no registry yet
             Exception: _on_defect,
         },
     )
@@ -135,7 +139,7 @@ async def _on_http(_: Request, error: Exception) -> Response:
     return problem(Problem(http, statuses.OTHER, headers=error.headers))
 
 
-async def _on_redis(_: Request, _error: Exception) -> Response:
+async def _on_unavailable(_: Request, _error: Exception) -> Response:
     return problem(Problem(503, statuses.UNREACHABLE, headers={"Retry-After": "2"}))
 
 

@@ -10,19 +10,19 @@ from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.exchange.exchange import (
     ConflictError,
-    Expired,
     GoneError,
     NonceError,
     Pending,
     RateError,
     UnavailableError,
 )
+from broker.exchange.flights import Expired
 from broker.exchange.routing import route
 from broker.gateway.answers import Problem, accepted, answered, plain
 from broker.gateway.body import BodyError, read_body
 from schemas import statuses
 from schemas.form import check_form, purpose
-from schemas.items import RequestItem, encode, request_digest
+from schemas.items import MAX_TRACE_CHARS, RequestItem, encode, request_digest
 from schemas.lot import MAX_DEADLINE_AHEAD_MS
 from schemas.sharing import Head
 from schemas.statuses import RefusedError
@@ -64,7 +64,7 @@ class Desk:
         application = self._application(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Problem(415, statuses.OTHER)
-        raw = await _bounded(request)
+        raw = await bounded(request, MAX_BODY_BYTES)
         try:
             head, data = read_body(raw, interface)
         except BodyError as error:
@@ -78,8 +78,6 @@ class Desk:
         except RefusedError as error:
             return self._told(interface, "", error.code, request_id, error.detail)
         deadline = _deadline(head, received, request_id)
-        if deadline <= received:
-            return self._told(interface, "", statuses.TIMED_OUT, request_id, "截止时间已过，未提交")
         wire_head = Head(**{name: getattr(head, name) for name in _HEAD_FIELDS})
         wire_head = msgspec.structs.replace(wire_head, use_for=purpose(head, data))
         data = msgspec.structs.replace(data, use_for=None)
@@ -91,7 +89,7 @@ class Desk:
             head=wire_head,
             data=msgspec.Raw(encode(data)),
             address=request.client.host if request.client else None,
-            trace=request.headers.get("traceparent"),
+            trace=_traceparent(request),
             hops={"received": received},
         )
         province = self._route(identifier, data, head)
@@ -181,7 +179,8 @@ class Desk:
     ) -> Response:
         if not isinstance(state, Pending):
             status = statuses.TIMED_OUT if isinstance(state, Expired) else state.item.status
-            telemetry.REQUESTS.labels(interface.key, province, status).inc()
+            known = status if status in statuses.STATUSES else statuses.OTHER
+            telemetry.REQUESTS.labels(interface.key, province, known).inc()
             telemetry.REQUEST_SECONDS.observe((now_ms() - received) / 1000)
         return _state(request_id, state)
 
@@ -199,15 +198,21 @@ def _state(request_id: str, state: Answer | Expired | Pending) -> Response:
     return answered(state)
 
 
-async def _bounded(request: Request) -> bytes:
-    """The body, at most 10 MiB whatever its length header says."""
+def _traceparent(request: Request) -> str | None:
+    """The caller's trace context; what cannot be one is passed over (W3C Trace Context)."""
+    told = request.headers.get("traceparent", "")
+    return told if 0 < len(told) <= MAX_TRACE_CHARS and told.isascii() else None
+
+
+async def bounded(request: Request, max_bytes: int) -> bytes:
+    """The body, at most so long whatever its length header says; raises Problem(413)."""
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+    if length.isdecimal() and int(length) > max_bytes:
         raise Problem(413, statuses.OTHER)
     out = bytearray()
     async for part in request.stream():
         out += part
-        if len(out) > MAX_BODY_BYTES:
+        if len(out) > max_bytes:
             raise Problem(413, statuses.OTHER)
     return bytes(out)
 
@@ -256,6 +261,7 @@ _PARTS = {
     "answers": "正在重建答复记录",
     "registry": "登记信息已过期",
     "lane": "在途请求过多",
+    "clock": "时钟偏差过大",
 }
 
 

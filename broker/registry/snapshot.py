@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class CompiledEntry(NamedTuple):
     """A type of the catalogue: its provinces, every field a scenario may name, and how each column is shortened."""
 
-    entry: CatalogueEntry
     provinces: frozenset[str]
+    interfaces: frozenset[str]
     possible: frozenset[str]
     masks: Mapping[str, Mask]
 
@@ -116,8 +116,8 @@ class Snapshot:
 
 def compile_entry(entry: CatalogueEntry) -> CompiledEntry:
     return CompiledEntry(
-        entry=entry,
         provinces=frozenset(entry.provinces),
+        interfaces=frozenset(entry.interfaces),
         possible=GRANTABLE | {field.column for field in entry.fields},
         masks={field.column: field.mask for field in entry.fields},
     )
@@ -129,7 +129,7 @@ def compile_type(granted: SceneType, catalogue: Mapping[str, CompiledEntry]) -> 
     fields = possible & {*granted.fields, *granted.masked_fields}
     return CompiledType(
         sources=frozenset(granted.source_provinces),
-        interfaces=frozenset(granted.interfaces),
+        interfaces=frozenset(granted.interfaces) & (entry.interfaces if entry else frozenset()),
         granted=fields,
         masked=frozenset(granted.masked_fields),
         withheld=tuple(sorted(possible - fields)),

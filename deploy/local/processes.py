@@ -49,7 +49,12 @@ def table(home: Home, ports: Ports) -> tuple[Part, ...]:
         own = {"keys": str(keys / f"{province}.json"), "store": str(home.store / f"{province}.db")}
         rows.append((f"worker-{province}", "worker", {**shared, **own, "province": province, "engine": "faust"}))
     for name in ("gateway-1", "gateway-2"):
-        own = {"node": NODE, "keys": str(keys / f"{NODE}.json"), "host": "127.0.0.1"}
+        own = {
+            "node": NODE,
+            "keys": str(keys / f"{NODE}.json"),
+            "host": "127.0.0.1",
+            "public_url": f"http://127.0.0.1:{ports[name]}",
+        }
         rows.append((name, "gateway", {**shared, **own}))
     return tuple(_part(name, command, settings, ports[name]) for name, command, settings in rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from broker.bus import kafka, redis, telemetry
 from broker.bus.clock import now_ms
 from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
 from broker.bus.lots import Packer
-from broker.exchange.exchange import Bounds
+from broker.exchange.flights import Bounds
 from broker.exchange.instance import Instance
 from broker.exchange.ledger import Ledger
 from broker.exchange.replies import ReplyOpener
@@ -80,7 +81,9 @@ async def run(settings: GatewaySettings) -> None:
         snapshot=snapshot,
         unready=unready,
     )
-    token = TokenEndpoint(node=settings.node, signer=signer, redis=connection, base=ledger.base, snapshot=snapshot)
+    token = TokenEndpoint(
+        node=settings.node, public_url=settings.public_url, signer=signer, redis=connection, snapshot=snapshot
+    )
     server = _Server(
         uvicorn.Config(
             build(desk=desk, token=token, unready=unready),
@@ -92,6 +95,7 @@ async def run(settings: GatewaySettings) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,  # the address is judged (2006): nobody may write it into a header
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             limit_concurrency=4_096,
             backlog=2_048,
@@ -99,10 +103,16 @@ async def run(settings: GatewaySettings) -> None:
     )
 
     async def stop() -> None:
+        instance.exchange.close()
         server.should_exit = True
 
+    async def exchange() -> None:
+        while not follower.fresh(now_ms()):  # noqa: ASYNC110  # replies can be judged only by a registry at its end
+            await asyncio.sleep(0.05)
+        await instance.run()
+
     try:
-        await until_stopped(server.serve(), follower.run(), instance.run(), stop=stop)
+        await until_stopped(server.serve(), follower.run(), exchange(), stop=stop)
     finally:
         with contextlib.suppress(*redis.RedisFailure, TimeoutError):
             await instance.stop()

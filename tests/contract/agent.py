@@ -1,4 +1,4 @@
-"""An agent as a process of its own, to be killed: says each lot that it began or finished in a line on stdout."""
+"""An agent as a process of its own, to be killed: says each lot that it finished in a line on stdout."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ async def main(kind: str, bootstrap: str, topic: str) -> None:
     script = Script(f"{topic}.reply", b"held")
 
     async def handle(record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
-        print("began", record.value.decode(), flush=True)
         async for out in script.handle(record, work):
             yield out
-        print("finished", record.value.decode(), flush=True)
+        sys.stdout.write(f"finished {record.value.decode()}\n")
+        sys.stdout.flush()
 
     kafka = producer(bootstrap, "test-agent")
     await kafka.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -91,12 +92,13 @@ async def test_the_same_id_with_other_content_is_refused(node: KafkaNode) -> Non
 async def test_a_wrong_item_does_not_harm_its_neighbours(node: KafkaNode) -> None:
     """An item that cannot be read is put aside or refused; the rest of its lot is answered."""
     topic = node.provinces["32"].topic
-    items = [
-        node.item(GOOD),
-        node.item(GOOD, data={"certificateID": 7}),
-        node.item(GOOD, interface="I9"),
-        node.item(GOOD),
-    ]
+    wrong: tuple[dict[str, Any], ...] = (
+        {"data": {"certificateID": 7}},
+        {"interface": "I9"},
+        {"head": {"sceneCode": 7}},
+        {"interface": "I" * 65},
+    )
+    items = [node.item(GOOD), *(node.item(GOOD, **bent) for bent in wrong), node.item(GOOD)]
     found = await node.exchange([(topic, node.lot("32", items))], {item["id"] for item in items})
     assert [found[item["id"]].status for item in items] == [0, 102, 2, 102, 102, 0]
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from broker.bus import redis
 from broker.bus.kafka import consumer, producer
 from deploy.local import commands, leftovers, stack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import ConsumerRecord
@@ -58,6 +59,8 @@ class Parts(NamedTuple):
         await admin.start()
         try:
             found = await admin.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:  # no group was ever here
+            return {}
         finally:
             await admin.close()
         return {tp.partition: at.offset for tp, at in found.items() if tp.topic == topic and at.offset >= 0}
@@ -77,6 +80,17 @@ class Parts(NamedTuple):
             return found
         finally:
             await reader.stop()
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A part that is there and says nothing."""
+        pid = leftovers.alive(self.home, name)
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def kill(self, name: str) -> None:
         """SIGKILL to a part; its supervisor starts it again."""

@@ -12,7 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from broker.bus.keys import KeyOpener, KeySigner
-from broker.exchange.exchange import Bounds, Exchange
+from broker.exchange.exchange import Exchange
+from broker.exchange.flights import Bounds
 from broker.exchange.ledger import Ledger
 from broker.exchange.replies import ReplyOpener
 from broker.gateway.answers import PROBLEMS, Problem, problem
@@ -51,7 +52,7 @@ def every(value: object, name: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def app() -> Starlette:
+async def app() -> Starlette:
     """The application as it runs, on a Redis that nobody calls."""
     redis, snapshot = Redis(), compiled()
 
@@ -68,7 +69,7 @@ def app() -> Starlette:
     )
     tokens = TokenDesk(node=NODE, key=KEYS.signing.public)
     desk = Desk(exchange=exchange, tokens=tokens, snapshot=known, unready=str)
-    token = TokenEndpoint(node=NODE, signer=KeySigner(KEYS.signing), redis=redis, base="test:", snapshot=known)
+    token = TokenEndpoint(node=NODE, signer=KeySigner(KEYS.signing), redis=redis, public_url="", snapshot=known)
     return build(desk=desk, token=token, unready=str)
 
 

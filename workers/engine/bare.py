@@ -10,6 +10,7 @@ from aiokafka import ConsumerRebalanceListener
 from broker.bus.kafka import consumer, incoming
 from workers.engine.ending import bounded_end
 from workers.engine.finished import Finished
+from workers.engine.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,6 +32,12 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         """Consume until `stop`; raises when Kafka's client or a lot's publishing failed."""
         reader = consumer(self._bootstrap, self._group, group=self._group)
         self._finished: Finished[TopicPartition] = Finished(reader.commit)
+        watchdog = Watchdog(
+            bootstrap=self._bootstrap,
+            topic=self._topic,
+            lane=self._lane,
+            assigned=lambda: {tp.partition for tp in reader.assignment()},
+        )
         parts: list[asyncio.Future[Any]] = []
         try:
             await reader.start()
@@ -38,10 +45,11 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             parts = [
                 asyncio.ensure_future(self._read(reader)),
                 asyncio.ensure_future(self._finished.commit_often()),
+                asyncio.ensure_future(watchdog.run()),
                 asyncio.ensure_future(self._stopped.wait()),
             ]
             await asyncio.wait([*parts, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
-            for ended in (*parts[:2], self._lane.failed):
+            for ended in (*parts[:3], self._lane.failed):
                 if ended.done():
                     ended.result()
         finally:

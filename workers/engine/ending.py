@@ -1,4 +1,4 @@
-"""The end of a client of Kafka, bounded: with Kafka away or hung it would hold a process that should be started again."""
+"""The end of a client of Kafka, bounded: with Kafka away or hung it would hold a process that is to start again."""
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 from aiokafka.errors import CommitFailedError
+from faust.exceptions import ConsumerNotStarted
 from mode.threads import ServiceThread, WorkerThread
 
 from broker.bus.kafka import Incoming
 from workers.engine.ending import bounded_end
 from workers.engine.finished import Finished
+from workers.engine.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +55,7 @@ def _app(bootstrap: str, group: str, folder: Path) -> Any:
     )
 
 
-class _Thread(WorkerThread):
+class _Thread(WorkerThread):  # type: ignore[misc]  # mode is untyped here
     """Faust's threads do not end while Kafka is away or hung, and must not keep the process from ending."""
 
     def __init__(self, service: ServiceThread, **more: Any) -> None:
@@ -72,6 +74,7 @@ class FaustEngine:
         self._app = _app(bootstrap, group, folder)
         self._stopped = asyncio.Event()
         self._finished: Finished[Any] = Finished(self._commit)
+        self._watchdog = Watchdog(bootstrap=bootstrap, topic=topic, lane=lane, assigned=self._assigned)
         source = self._app.topic(
             topic, acks=False, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -80,25 +83,30 @@ class FaustEngine:
 
     async def run(self) -> None:
         """Consume until `stop`; raises when Faust or a lot's publishing failed."""
-        await self._app.start()
-        ends = [
-            asyncio.ensure_future(self._app.wait_until_stopped()),
+        parts: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._live()),
+            asyncio.ensure_future(self._finished.commit_often()),
+            asyncio.ensure_future(self._watchdog.run()),
             asyncio.ensure_future(self._stopped.wait()),
             asyncio.ensure_future(_crash_of(self._app)),
-            asyncio.ensure_future(self._finished.commit_often()),
         ]
         try:
-            await asyncio.wait([*ends, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*parts, self._lane.failed], return_when=asyncio.FIRST_COMPLETED)
             if not self._stopped.is_set():
-                if self._lane.failed.done():
-                    self._lane.failed.result()
+                for ended in (*parts[:3], self._lane.failed):
+                    if ended.done():
+                        ended.result()
                 raise RuntimeError("the consumer ended by itself") from self._app.crash_reason
         finally:
-            for end in ends:
-                end.cancel()
+            for part in parts:
+                part.cancel()
             await self._lane.revoke()
             await self._finished.commit_last()
             await bounded_end(self._app.stop())
+
+    async def _live(self) -> None:
+        await self._app.start()  # not before Kafka has given it partitions
+        await self._app.wait_until_stopped()
 
     async def stop(self) -> None:
         self._stopped.set()
@@ -120,6 +128,12 @@ class FaustEngine:
         """By the consumer's own thread; where that fails for good, Faust crashes and so ends the engine."""
         if not await self._app.consumer._commit(offsets):  # noqa: SLF001  # `commit` takes Faust's acknowledgements only
             raise CommitFailedError
+
+    def _assigned(self) -> set[int]:
+        try:
+            return {tp.partition for tp in self._app.consumer.assignment()}
+        except ConsumerNotStarted:
+            return set()
 
     async def _revoked(self, _app: object, revoked: set[Any], **_more: object) -> None:
         await self._lane.revoke({tp.partition for tp in revoked})

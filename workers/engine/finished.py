@@ -40,7 +40,7 @@ class Finished(Generic[P]):
                 await self._commit()
 
     async def commit_last(self) -> None:
-        """Commit before partitions are given back; what cannot be committed now comes again to whoever has them next."""
+        """Commit before partitions are given back; what cannot be committed now comes again to the next one."""
         with suppress(*KafkaFailure, TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from broker.bus import telemetry
 from broker.bus.kafka import KafkaFailure, send
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
-    from broker.bus.kafka import Incoming
+    from broker.bus.kafka import Incoming, Outgoing
     from workers.engine.port import Handle
 
 FINISH_SECONDS = 2.0
@@ -33,8 +33,12 @@ class LaneWork:
         self._prefixes: dict[int, Prefix] = {}
         self._tasks: dict[asyncio.Task[None], tuple[int, Work]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.taken = 0
+        self.brought: dict[int, int] = {}  # by partition: the offset behind the last record that was handed in
         self._over = False
+
+    def takes(self) -> bool:
+        """Whether a record that is handed in now would be taken into work at once."""
+        return self._gate.is_set() and not self._slots.locked()
 
     async def submit(self, record: Incoming, acknowledge: Callable[[], None]) -> None:
         """Take a record into work as soon as the lane is open and a slot is free.
@@ -43,6 +47,7 @@ class LaneWork:
         """
         if self._over:
             return
+        self.brought[record.partition] = record.offset + 1
         prefix = self._prefixes.setdefault(record.partition, Prefix())
         finish = prefix.begin(acknowledge)
         await self._gate.wait()
@@ -50,7 +55,6 @@ class LaneWork:
         if prefix.leaving:  # given back while it waited: whoever has the partition next will get it
             self._slots.release()
             return
-        self.taken += 1
         work = Work()
         task = asyncio.ensure_future(self._run(record, work, finish))
         self._tasks[task] = (record.partition, work)
@@ -67,15 +71,23 @@ class LaneWork:
     async def _run(self, record: Incoming, work: Work, finish: Callable[[], None]) -> None:
         try:
             async for out in self._handle(record, work):
-                await send(self._kafka, out.topic, out.record, partition=out.partition)
-        except (UnknownTopicOrPartitionError, MessageSizeTooLargeError):
-            await self._put_aside(record, "replyto")
+                if not await self._sent(out):
+                    await self._put_aside(record, "replyto")
+                    break
         except KafkaFailure:
             raise  # ambiguous: the process ends, is started again, and the lot comes again
         except Exception as error:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane
             telemetry.log.error("defect", error, topic=record.topic, partition=record.partition, offset=record.offset)
             await self._put_aside(record, "defect")
         finish()
+
+    async def _sent(self, out: Outgoing) -> bool:
+        """Publish; False when the address is wrong: that is its sender's fault and must not stop the lane."""
+        try:
+            await send(self._kafka, out.topic, out.record, partition=out.partition)
+        except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, MessageSizeTooLargeError):
+            return False
+        return True
 
     async def _put_aside(self, record: Incoming, reason: str) -> None:
         out = quarantined(record, reason)
@@ -86,9 +98,11 @@ class LaneWork:
 
         From the first moment on nothing new of them is begun.
         """
-        self._over = partitions is None
+        self._over |= partitions is None
         leaving = set(self._prefixes) if partitions is None else partitions & set(self._prefixes)
         prefixes = [self._prefixes.pop(partition) for partition in leaving]
+        for partition in leaving:
+            self.brought.pop(partition, None)
         for prefix in prefixes:
             prefix.leaving = True
         finishing = []

@@ -1,0 +1,114 @@
+"""The requests of one instance between their claim and their end; bounded in all, by lane and by application."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.bus import telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker.exchange.ledger import Claim
+    from broker.exchange.replies import Answer
+
+_SLACK = 1_024
+
+
+class Bounds(NamedTuple):
+    """How many requests may be under way, in all, to one province, from one application."""
+
+    in_all: int
+    per_lane: int
+    per_application: int
+
+
+class Expired(NamedTuple):
+    """No reply was appended by the deadline, and the reply partition was read past it."""
+
+    deadline_ms: int
+
+
+class Flight(NamedTuple):
+    """One request under way: what was claimed, how it ends, when Kafka had it."""
+
+    claim: Claim
+    ended: asyncio.Future[Answer | Expired]
+    sent: asyncio.Future[int]
+
+
+class Flights:
+    """The table of what is under way."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._by_id: dict[str, Flight] = {}
+        self._deadlines: list[tuple[int, str]] = []
+        self._counts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, request_id: str) -> Flight | None:
+        return self._by_id.get(request_id)
+
+    def full(self, province: str) -> bool:
+        """Whether nothing more may go to this province now."""
+        return len(self._by_id) >= self._bounds.in_all or self._counts.get(province, 0) >= self._bounds.per_lane
+
+    def greedy(self, application: str) -> bool:
+        """Whether this application has as much under way as it may."""
+        return self._counts.get("@" + application, 0) >= self._bounds.per_application
+
+    def begin(self, claim: Claim, sent: asyncio.Future[int]) -> Flight:
+        """Enter a request; done before anything can be sent, because a reply may be faster than we are."""
+        flight = Flight(claim, asyncio.get_running_loop().create_future(), sent)
+        self._by_id[claim.request_id] = flight
+        self.remind(flight)
+        self._count(claim, 1)
+        return flight
+
+    def end(self, request_id: str, result: Answer | Expired) -> None:
+        """A request has ended; whoever waits here is told."""
+        flight = self.drop(request_id)
+        if flight and not flight.ended.done():
+            flight.ended.set_result(result)
+
+    def drop(self, request_id: str) -> Flight | None:
+        """Take a request out without an end: it was never sent."""
+        flight = self._by_id.pop(request_id, None)
+        if flight:
+            self._count(flight.claim, -1)
+        return flight
+
+    def remind(self, flight: Flight) -> None:
+        """Look at this request again once its deadline has been read past."""
+        if len(self._deadlines) > 2 * len(self._by_id) + _SLACK:  # those that ended long before their deadline
+            self._deadlines = [(one.claim.deadline_ms, name) for name, one in self._by_id.items()]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (flight.claim.deadline_ms, flight.claim.request_id))
+
+    def overdue(self, read_ms: int) -> list[str]:
+        """Requests under way whose deadline lies before this append time; each is told once."""
+        out = []
+        while self._deadlines and self._deadlines[0][0] < read_ms:
+            request_id = heapq.heappop(self._deadlines)[1]
+            if request_id in self._by_id:
+                out.append(request_id)
+        return out
+
+    def any_past(self, now: int) -> bool:
+        """Whether a deadline has passed and only the end of the partition is wanted."""
+        while self._deadlines and self._deadlines[0][1] not in self._by_id:
+            heapq.heappop(self._deadlines)
+        return bool(self._deadlines) and self._deadlines[0][0] <= now
+
+    def _count(self, claim: Claim, step: int) -> None:
+        for name in (claim.province, "@" + claim.application):
+            self._counts[name] = self._counts.get(name, 0) + step
+        telemetry.IN_FLIGHT.set(len(self._by_id))

@@ -1,0 +1,428 @@
+"""The node's book and its leases, on real Redis: what may be produced, which answer stays, who reads what."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from broker.bus.clock import now_ms
+from broker.exchange import leases
+from broker.exchange.exchange import Bounds, Exchange, GoneError
+from broker.exchange.leases import Leases
+from broker.exchange.ledger import Claim, Claimed, EpochError, Ledger, RebuildingError, ReplyEntry, ReplyLot
+from schemas.lot import WireRecord
+from schemas.topics import LANE_PARTITIONS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+NODE, APPLICATION, PROVINCE = "31-yct", "yct-enterprise", "32"
+DIGEST, OTHER_DIGEST = "a" * 64, "b" * 64
+WIRE = WireRecord([("ce_id", b"lot")], b"sealed")
+MINE, OTHERS = 3, 7  # partitions
+
+
+async def opened(redis: Redis, *, whole: bool = True) -> Ledger:
+    """A book in the present life of Redis; `whole`: every reply partition was read to its end."""
+    ledger = Ledger(redis, NODE)
+    ledger.epoch = await ledger.current_epoch(uuid.uuid4().hex)
+    for place in range(LANE_PARTITIONS if whole else LANE_PARTITIONS - 1):
+        await ledger.rebuilt(place, ledger.epoch)
+    return ledger
+
+
+@pytest.fixture
+async def ledger(connection: Redis) -> Ledger:
+    return await opened(connection)
+
+
+@pytest.fixture
+async def me(ledger: Ledger) -> Leases:
+    """An instance with its home."""
+    made = Leases(ledger)
+    assert await made.home(MINE) == MINE
+    return made
+
+
+@pytest.fixture
+async def other(ledger: Ledger) -> Leases:
+    """Another instance of the node."""
+    made = Leases(ledger)
+    assert await made.home(OTHERS) == OTHERS
+    return made
+
+
+def claim(**changes: Any) -> Claim:
+    made = Claim(
+        request_id=uuid.uuid4().hex,
+        digest=DIGEST,
+        deadline_ms=now_ms() + 60_000,
+        province=PROVINCE,
+        application=APPLICATION,
+        per_second=1_000,
+    )
+    return made._replace(**changes)
+
+
+async def ask(ledger: Ledger, who: Leases, *claims: Claim, partition: int = MINE, now: int = 0) -> list[str]:
+    """The verdicts, an exception by its name."""
+    said = await ledger.claim(claims, incarnation=who.incarnation, partition=partition, now=now or now_ms())
+    return [one.verdict if isinstance(one, Claimed) else type(one).__name__ for one in said]
+
+
+def entry(of: Claim, **changes: Any) -> ReplyEntry:
+    made = ReplyEntry(of.request_id, 0, now_ms(), of.digest, of.deadline_ms, of.province, of.application)
+    return made._replace(**changes)
+
+
+async def answer(ledger: Ledger, *entries: ReplyEntry, lot: str = "", offset: int = 1, read_ms: int = 1) -> list[int]:
+    lots = [ReplyLot(lot or uuid.uuid4().hex, WIRE, entries)] if entries else []
+    return await ledger.answer(
+        lots, epoch=ledger.epoch, partition=MINE, next_offset=offset, read_ms=read_ms, now=now_ms()
+    )
+
+
+async def names(redis: Redis) -> set[str]:
+    found: Any = await redis.keys("*")
+    return {key.decode() for key in found}
+
+
+async def test_a_new_id_is_new_and_then_mine(ledger: Ledger, me: Leases) -> None:
+    """A first claim is new, a repeat by the same instance is its own flight, with the first deadline and partition."""
+    first = claim()
+    assert await ask(ledger, me, first) == ["new"]
+    later = first._replace(deadline_ms=first.deadline_ms + 5_000)
+    (said,) = await ledger.claim([later], incarnation=me.incarnation, partition=OTHERS, now=now_ms())
+    assert said == Claimed("mine", "", first.deadline_ms, MINE)
+
+
+async def test_another_instance_joins_while_the_first_lives(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """A repeat elsewhere joins as long as the first instance holds its home, and is told where its reply will come."""
+    one = claim()
+    await ask(ledger, me, one)
+    (said,) = await ledger.claim([one], incarnation=other.incarnation, partition=OTHERS, now=now_ms())
+    assert said == Claimed("join", "", one.deadline_ms, MINE)
+
+
+async def test_it_is_produced_again_after_the_lease_is_lost(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """When the first instance has lost its home, a repeat is produced again, once, to the new instance's partition."""
+    one = claim()
+    await ask(ledger, me, one)
+    await me.release()
+    (said,) = await ledger.claim([one], incarnation=other.incarnation, partition=OTHERS, now=now_ms())
+    assert said == Claimed("again", "", one.deadline_ms, OTHERS)
+    assert await ask(ledger, other, one) == ["mine"]
+
+
+async def test_a_partition_that_another_took_is_a_lost_lease(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """A home that belongs to a later incarnation by now does not speak for the one that is gone."""
+    one = claim()
+    await ask(ledger, me, one)
+    await me.release()
+    assert await Leases(ledger).home(MINE) == MINE
+    assert await ask(ledger, other, one) == ["again"]
+
+
+async def test_it_is_produced_again_after_its_produce_failed(ledger: Ledger, me: Leases) -> None:
+    """A produce that failed for good may be repeated by the same instance, once."""
+    one = claim()
+    await ask(ledger, me, one)
+    await ledger.fail(one.request_id)
+    assert await ask(ledger, me, one) == ["again"]
+    assert await ask(ledger, me, one) == ["mine"]
+
+
+async def test_nothing_is_produced_past_the_deadline(ledger: Ledger, me: Leases) -> None:
+    """A repeat after the recorded deadline only joins, whatever became of the first."""
+    one = claim()
+    await ask(ledger, me, one)
+    await ledger.fail(one.request_id)
+    assert await ask(ledger, me, one, now=one.deadline_ms) == ["join"]
+
+
+async def test_an_answered_request_is_answered(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Once there is an answer a repeat anywhere is told where it lies."""
+    one = claim()
+    await ask(ledger, me, one)
+    at = now_ms()
+    assert await answer(ledger, entry(one, place=4, appended_ms=at), lot="lot-1") == [1]
+    for who in (me, other):
+        (said,) = await ledger.claim([one], incarnation=who.incarnation, partition=OTHERS, now=now_ms())
+        assert said == Claimed("answered", f"lot-1/4/{at}", one.deadline_ms, MINE)
+    assert await ledger.lot("lot-1") == WIRE
+
+
+async def test_an_id_names_one_request(ledger: Ledger, me: Leases) -> None:
+    """The same id with another digest is a conflict, before and after the answer."""
+    one = claim()
+    other_body = one._replace(digest=OTHER_DIGEST)
+    assert await ask(ledger, me, one, other_body) == ["new", "conflict"]
+    await answer(ledger, entry(one))
+    assert await ask(ledger, me, other_body) == ["conflict"]
+
+
+async def test_rate_is_counted_by_application_and_second(ledger: Ledger, me: Leases) -> None:
+    """More new requests than the application may ask in this second are refused; repeats and others are not."""
+    now = now_ms()
+    some = [claim(per_second=2) for _ in range(3)]
+    assert await ask(ledger, me, *some, now=now) == ["new", "new", "rate"]
+    assert await ask(ledger, me, some[0], now=now) == ["mine"]
+    assert await ask(ledger, me, claim(per_second=2, application="another"), now=now) == ["new"]
+    assert await ask(ledger, me, some[2], now=now + 1_000) == ["new"]
+
+
+async def test_a_nonce_serves_one_request(ledger: Ledger, me: Leases) -> None:
+    """A nonce seen with another id is a replay; with its own id it is a repeat; another application may have it too."""
+    one = claim(nonce="n")
+    assert await ask(ledger, me, one, claim(nonce="n"), one) == ["new", "nonce", "mine"]
+    assert await ask(ledger, me, claim(nonce="n", application="another")) == ["new"]
+
+
+async def test_an_unknown_id_waits_for_the_whole_book(connection: Redis) -> None:
+    """While one reply partition has not been read again, a known id is known and any other neither new nor unknown."""
+    ledger = await opened(connection, whole=False)
+    who = Leases(ledger)
+    known, unknown = claim(), claim()
+    await ledger.rewrite([known], incarnation=who.incarnation, partition=MINE)
+    assert await ask(ledger, who, known, unknown) == ["mine", "RebuildingError"]
+    with pytest.raises(RebuildingError):
+        await ledger.find(unknown.request_id)
+    await ledger.rebuilt(LANE_PARTITIONS - 1, ledger.epoch)
+    assert await ledger.find(unknown.request_id) is None
+    assert await ask(ledger, who, unknown) == ["new"]
+
+
+async def test_the_first_answer_stays(ledger: Ledger, me: Leases) -> None:
+    """A second reply of a request is dropped, the same reply read again is the same, and the pointer never moves."""
+    one = claim()
+    await ask(ledger, me, one)
+    first = entry(one)
+    assert await answer(ledger, first, lot="first") == [1]
+    assert await answer(ledger, entry(one, place=1), lot="second") == [0]
+    assert await answer(ledger, first, lot="first") == [1]
+    known = await ledger.find(one.request_id)
+    assert known
+    assert known.pointer == f"first/0/{first.appended_ms}"
+    assert await ledger.lot("second") is None  # nothing of it is wanted
+
+
+async def test_a_late_answer_is_dropped(ledger: Ledger, me: Leases) -> None:
+    """What was appended after the recorded deadline is no answer, though the reply names a later one."""
+    one = claim()
+    await ask(ledger, me, one)
+    late = entry(one, appended_ms=one.deadline_ms + 1, deadline_ms=one.deadline_ms + 60_000)
+    assert await answer(ledger, late) == [-1]
+    assert await answer(ledger, entry(one, appended_ms=one.deadline_ms)) == [1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"digest": OTHER_DIGEST}, {"province": "33"}, {"application": "another"}],
+    ids=["digest", "province", "application"],
+)
+async def test_a_strangers_answer_is_dropped(ledger: Ledger, me: Leases, wrong: dict[str, str]) -> None:
+    """A reply with another digest, from another province or for another application answers nothing."""
+    one = claim()
+    await ask(ledger, me, one)
+    assert await answer(ledger, entry(one, **wrong), lot="stranger") == [-2]
+    assert await ledger.lot("stranger") is None
+    assert await answer(ledger, entry(one)) == [1]
+
+
+async def test_a_lot_is_kept_when_one_of_its_items_is_taken(ledger: Ledger, me: Leases) -> None:
+    """Each item of a lot has its own verdict, and one that is taken keeps the lot."""
+    taken, late, foreign = claim(), claim(), claim()
+    await ask(ledger, me, taken, late, foreign)
+    entries = [
+        entry(taken),
+        entry(late, place=1, appended_ms=late.deadline_ms + 1),
+        entry(foreign, place=2, province="33"),
+    ]
+    assert await answer(ledger, *entries, lot="mixed") == [1, -1, -2]
+    assert await ledger.lot("mixed") == WIRE
+
+
+async def test_an_answer_is_kept_of_a_request_the_book_has_lost(connection: Redis) -> None:
+    """After a flush a reply that is read again makes its request known, with what the reply says of it."""
+    ledger = await opened(connection, whole=False)
+    one = claim()
+    assert await answer(ledger, entry(one)) == [1]
+    known = await ledger.find(one.request_id)
+    assert known
+    assert (known.digest, known.application, known.province) == (DIGEST, APPLICATION, PROVINCE)
+    assert await ask(ledger, Leases(ledger), one) == ["answered"]
+
+
+async def test_place_and_drained_mark_move_with_the_answers(ledger: Ledger, me: Leases) -> None:
+    """The next offset is always the last one written; the drained mark only rises."""
+    one = claim()
+    await ask(ledger, me, one)
+    await answer(ledger, entry(one), offset=41, read_ms=1_000)
+    assert await ledger.offsets([MINE, OTHERS]) == {MINE: 41}
+    await answer(ledger, offset=12, read_ms=900)
+    known = await ledger.find(one.request_id)
+    assert known
+    assert (await ledger.offsets([MINE]), known.drained_ms) == ({MINE: 12}, 1_000)
+
+
+async def test_nothing_is_written_to_another_life_of_redis(ledger: Ledger, me: Leases, connection: Redis) -> None:
+    """After a flush, with the epoch gone or a new one, claim, answer and rewrite say so, and nothing is written."""
+    one = claim()
+    await ask(ledger, me, one)
+    await connection.flushall()
+    for _ in range(2):
+        before = await names(connection)
+        with pytest.raises(EpochError):
+            await ask(ledger, me, one)
+        with pytest.raises(EpochError):
+            await answer(ledger, entry(one))
+        with pytest.raises(EpochError):
+            await ledger.rewrite([one], incarnation=me.incarnation, partition=MINE)
+        await ledger.sent([one.request_id])
+        await ledger.rebuilt(MINE, ledger.epoch)
+        assert await names(connection) == before
+        await Ledger(connection, NODE).current_epoch("another life")
+
+
+async def test_one_begins_a_life_of_redis(connection: Redis) -> None:
+    """Of all that find Redis empty one names its new life, and the others take that name."""
+    said = await asyncio.gather(*(Ledger(connection, NODE).current_epoch(f"life {n}") for n in range(8)))
+    assert len(set(said)) == 1
+
+
+async def test_in_flight_requests_are_written_again(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Rewriting brings back what was in flight, and changes nothing of what is there."""
+    lost, there = claim(), claim()
+    await ask(ledger, other, there, partition=OTHERS)
+    await answer(ledger, entry(there))
+    await ledger.rewrite([lost, there], incarnation=me.incarnation, partition=MINE)
+    assert await ask(ledger, me, lost, there) == ["mine", "answered"]
+    known = await ledger.find(there.request_id)
+    assert known
+    assert known.partition == OTHERS
+
+
+async def test_a_lost_answer_is_gone_not_unknown(ledger: Ledger, me: Leases, connection: Redis) -> None:
+    """When the answer is no longer kept but its record is, the request is gone (410), and is not asked again."""
+    one = claim()
+    await ask(ledger, me, one)
+    await answer(ledger, entry(one), lot="kept a while")
+    await connection.delete(f"{ledger.base}lot:kept a while")
+    assert await ask(ledger, me, one) == ["answered"]
+    nobody: Any = None
+    exchange = Exchange(
+        ledger=ledger,
+        lanes=dict,
+        opener=nobody,
+        bounds=Bounds(1, 1, 1),
+        incarnation=me.incarnation,
+        home=lambda: MINE,
+    )
+    with pytest.raises(GoneError):
+        await exchange.look(one.request_id, APPLICATION)
+
+
+async def test_durable_is_said_of_known_requests_only(ledger: Ledger, me: Leases) -> None:
+    """Saying that requests are durable marks those in the book and makes no new ones."""
+    one, unknown = claim(), claim()
+    await ask(ledger, me, one)
+    await ledger.sent([one.request_id, unknown.request_id])
+    known = await ledger.find(one.request_id)
+    assert known
+    assert known.sent
+    assert await ledger.find(unknown.request_id) is None
+
+
+@pytest.mark.xfail(strict=True, reason="Ledger.fail writes a request that the book does not hold")
+async def test_a_failure_is_said_of_known_requests_only(ledger: Ledger, connection: Redis) -> None:
+    """Saying that a produce failed makes no record of a request that Redis has lost."""
+    await ledger.fail(claim().request_id)
+    assert not [name for name in await names(connection) if ":req:" in name]
+
+
+WITHOUT_EXPIRY = {"epoch", "offset", "drained", "rebuilt"}  # one small key each: the life of Redis and the places
+
+
+async def test_everything_else_expires(ledger: Ledger, me: Leases, other: Leases, connection: Redis) -> None:
+    """Every key but the epoch and the places has an expiry: records 20 min past the deadline, answers 10 min."""
+    one, two = claim(nonce="n"), claim()
+    await ask(ledger, me, one, two)
+    await ask(ledger, other, one)  # leaves who waits for it
+    await answer(ledger, entry(one), lot="lot")
+    await ledger.rewrite([claim()], incarnation=me.incarnation, partition=MINE)
+    await answer(ledger, entry(claim()))
+    await ledger.sent([two.request_id])
+    await ledger.fail(two.request_id)
+    await other.drains()
+    left = {name.removeprefix(ledger.base): await connection.pttl(name) for name in await names(connection)}
+    assert {name for name, ttl in left.items() if ttl < 0} == WITHOUT_EXPIRY
+    assert {name.partition(":")[0] for name in left} == WITHOUT_EXPIRY | {
+        "req",
+        "rate",
+        "nonce",
+        "join",
+        "lot",
+        "lease",
+    }
+    assert 1_200_000 < left[f"req:{one.request_id}"] <= 1_260_000
+    assert 590_000 < left["lot:lot"] <= 600_000
+
+
+async def test_a_home_is_taken_and_kept(ledger: Ledger, connection: Redis) -> None:
+    """An instance gets a free home, renews it by its number, and its lease lasts five seconds."""
+    one = Leases(ledger)
+    place = await one.home()
+    assert place is not None
+    await connection.pexpire(f"{ledger.base}lease:{place}", 100)
+    assert await one.home(place) == place
+    assert 4_000 < await connection.pttl(f"{ledger.base}lease:{place}") <= leases.LEASE_MS
+
+
+async def test_a_home_is_never_stolen(ledger: Ledger) -> None:
+    """Twelve instances have twelve homes, and a thirteenth has none, wished or not."""
+    all_of_them = [Leases(ledger) for _ in range(LANE_PARTITIONS)]
+    homes = [await one.home() for one in all_of_them]
+    assert sorted(place for place in homes if place is not None) == list(range(LANE_PARTITIONS))
+    assert await Leases(ledger).home() is None
+    assert await Leases(ledger).home(MINE) is None
+    assert [await one.home(place) for one, place in zip(all_of_them, homes, strict=True) if place is not None] == homes
+
+
+async def test_a_home_takes_what_is_only_drained(ledger: Ledger) -> None:
+    """A new instance takes a free partition before a drained one, and a drained one rather than none."""
+    drainer, second = Leases(ledger), Leases(ledger)
+    assert await drainer.home(MINE) == MINE
+    drained = await drainer.drains()
+    assert drained == [place for place in range(LANE_PARTITIONS) if place != MINE]
+    stolen = await second.home()
+    assert stolen in drained
+    assert await drainer.drains() == [place for place in drained if place != stolen]
+    third = Leases(ledger)
+    assert await third.home(OTHERS) == OTHERS
+
+
+async def test_two_never_drain_the_same(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Of all that drain at once each partition without a home has exactly one."""
+    first, second = await asyncio.gather(me.drains(), other.drains())
+    assert sorted(first + second) == [place for place in range(LANE_PARTITIONS) if place not in (MINE, OTHERS)]
+    assert sorted(await me.drains() + await other.drains()) == sorted(first + second)
+
+
+async def test_releasing_gives_back_what_is_mine(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """A release frees the instance's home and drains at once, and nobody else's."""
+    drained = await me.drains()
+    await me.release()
+    assert await other.drains() == sorted([*drained, MINE])
+    assert await Leases(ledger).home(OTHERS) is None
+
+
+async def test_who_lost_a_home_is_told(ledger: Ledger, connection: Redis) -> None:
+    """An instance whose lease ran out, and whose partition is another's home by now, does not get it back."""
+    one = Leases(ledger)
+    assert await one.home(MINE) == MINE
+    await connection.delete(f"{ledger.base}lease:{MINE}")
+    assert await Leases(ledger).home(MINE) == MINE
+    assert await one.home(MINE) is None
