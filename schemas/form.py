@@ -28,10 +28,10 @@ REQUIRED_HEAD = (
 def purpose(head: Head, data: Struct) -> str:
     """head.useFor, or data.UseFor in its place."""
     told = head.use_for
-    if told and not told.isspace():
+    if told is not None and not blank(told):
         return told
     instead: str | None = getattr(data, "use_for", None)
-    return instead if instead and not instead.isspace() else ""
+    return "" if instead is None or blank(instead) else instead
 
 
 def check_form(interface: Interface, head: Head, data: Struct) -> CertificateId | None:
@@ -55,7 +55,7 @@ def _first_empty(interface: Interface, head: Head, data: Struct) -> str:
     """The place of the first required value that is absent, null, empty or blank; "" when there is none."""
     for attribute, name in REQUIRED_HEAD:
         value = getattr(head, attribute)
-        if not value or value.isspace():
+        if blank(value):
             return f"head.{name}"
     if _empty(purpose(head, data)):
         return "head.useFor"
@@ -65,8 +65,13 @@ def _first_empty(interface: Interface, head: Head, data: Struct) -> str:
     return ""
 
 
+def blank(text: str | None) -> bool:
+    """Whether a text says nothing: absent, empty, only white space, or with control characters in it."""
+    return not text or text.isspace() or min(text) < " "
+
+
 def _empty(value: object) -> bool:
-    return value is None or value == () or (isinstance(value, str) and not value.strip())
+    return blank(value) if isinstance(value, str | None) else value == ()
 
 
 def _wire_name(data: Struct, attribute: str) -> str:

@@ -108,6 +108,9 @@ class SealHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sender: str = msgspec.field(name="from")
     recipient: str = msgspec.field(name="to")
     crit: None = None  # RFC 7516 §4.1.13: we understand no extension, so any is a wrong type
+    apu: None = None  # the profile derives keys without party information and does not compress
+    apv: None = None
+    zip: None = None
 
 
 class WireRecord(NamedTuple):

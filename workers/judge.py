@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from schemas import statuses
-from schemas.form import purpose
+from schemas.form import blank, purpose
 from schemas.registry import SceneStatus
 from schemas.sharing import ALWAYS_TOLD
 
@@ -77,7 +77,7 @@ def judge(asked: Asked, snapshot: Snapshot, province: str, now_ms: int) -> Grant
         return Refusal(statuses.CALLER_NOT_ALLOWED, "application", name)
 
     # 4 operator present
-    if not (head.username or "").strip():
+    if blank(head.username):
         return Refusal(statuses.OPERATOR_MISSING, "operator", name, "请填写 head.username")
 
     # 5 purpose

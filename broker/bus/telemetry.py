@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from typing import Any
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
@@ -66,10 +67,9 @@ log = Log()
 class _Frames(logging.Formatter):
     """Log lines of libraries: of an exception the frames and its type, never its text, which may hold anything."""
 
-    def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
-        kind, _, trace = ei  # type: ignore[misc]  # the tuple of sys.exc_info
-        frames = [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
-        return "\n".join([*frames, getattr(kind, "__name__", "")])
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        frames = [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(ei[2])]
+        return "\n".join([*frames, getattr(ei[0], "__name__", "")])
 
 
 def configure(name: str, metrics_port: int = 0) -> None:

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -101,7 +102,7 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
     async def openapi_json(_: Request) -> Response:
         return Response(openapi, media_type="application/json")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in TYPED.values()),
             Route("/v1/requests/{request_id}", desk.look, methods=["GET"]),
@@ -116,9 +117,12 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
             HTTPException: _on_http,
             RedisError: _on_unavailable,
             LotError: _on_unavailable,  # no registry yet
+            ClientDisconnect: _on_gone,
             Exception: _on_defect,
         },
     )
+    app.router.redirect_slashes = False  # a redirect would be built from the caller's own Host
+    return app
 
 
 def _sharing(desk: Desk, interface: Interface) -> Callable[[Request], Awaitable[Response]]:
@@ -126,6 +130,11 @@ def _sharing(desk: Desk, interface: Interface) -> Callable[[Request], Awaitable[
         return await desk.share(request, interface)
 
     return endpoint
+
+
+async def _on_gone(_: Request, _error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return Response(status_code=400)
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:

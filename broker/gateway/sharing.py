@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,6 +46,7 @@ MAX_BODY_BYTES = 10 << 20
 DEFAULT_WAIT_SECONDS = 5.0
 MAX_WAIT_SECONDS = 60.0
 DEFAULT_DEADLINE_MS = 60_000
+_BODY_SECONDS = 30.0
 _WINDOW_MS = 300_000  # ±5 minutes (DOMAIN §3.4)
 _HEX = frozenset("0123456789abcdef")
 _HEAD_FIELDS = tuple(Head.__struct_fields__)
@@ -210,10 +212,14 @@ async def bounded(request: Request, max_bytes: int) -> bytes:
     if length.isdecimal() and int(length) > max_bytes:
         raise Problem(413, statuses.OTHER)
     out = bytearray()
-    async for part in request.stream():
-        out += part
-        if len(out) > max_bytes:
-            raise Problem(413, statuses.OTHER)
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                out += part
+                if len(out) > max_bytes:
+                    raise Problem(413, statuses.OTHER)
+    except TimeoutError as error:
+        raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers={"Connection": "close"}) from error
     return bytes(out)
 
 

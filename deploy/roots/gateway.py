@@ -17,6 +17,7 @@ from broker.exchange.instance import Instance
 from broker.exchange.ledger import Ledger
 from broker.exchange.replies import ReplyOpener
 from broker.gateway.app import TokenEndpoint, build
+from broker.gateway.protocol import BoundedProtocol
 from broker.gateway.sharing import Desk
 from broker.gateway.tokens import TokenDesk
 from broker.registry.follower import Follower
@@ -90,7 +91,7 @@ async def run(settings: GatewaySettings) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             lifespan="off",
             access_log=False,
             log_config=None,

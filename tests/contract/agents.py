@@ -38,14 +38,22 @@ class Script:
     def __init__(self, reply_topic: str, *held: bytes) -> None:
         self._reply_topic = reply_topic
         self._held = held
-        self._released = asyncio.Event()
+        self._released = False
+        self._waiting: list[asyncio.Event] = []
         self.began: list[bytes] = []
         self.answered: list[bytes] = []
         self.cancelled: list[bytes] = []
         self.active = self.most = 0
 
     def release(self) -> None:
-        self._released.set()
+        """Let go of all that wait, and of all that will."""
+        self._released = True
+        self.release_first(len(self._waiting))
+
+    def release_first(self, count: int) -> None:
+        """Let go of those that have waited longest."""
+        for one in self._waiting[:count]:
+            one.set()
 
     async def handle(self, record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
         self.began.append(record.value)
@@ -55,8 +63,9 @@ class Script:
             work.recording = record.value.startswith(b"recording")
             if record.value.startswith(DEFECT):
                 raise ZeroDivisionError
-            if self._held and record.value.startswith(self._held):
-                await self._released.wait()
+            if not self._released and self._held and record.value.startswith(self._held):
+                self._waiting.append(asyncio.Event())
+                await self._waiting[-1].wait()
             work.recording = True
             yield Outgoing(self._reply_topic, 0, WireRecord([], record.value))
             self.answered.append(record.value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import socket
 import time
 import uuid
 
+import orjson
 import pytest
 
 from broker.bus.clock import now_ms
@@ -143,3 +145,52 @@ def test_a_nonce_is_good_for_one_request(stack: Stack) -> None:
     assert stack.post(body, gateway=1).json()["head"]["status"] == 0
     other = stack.post(stack.body(nonce=body["head"]["nonce"]))
     assert (other.status_code, other.json()["head"]["status"]) == (401, 2003)
+
+
+@pytest.mark.parametrize(
+    ("sent", "http"),
+    [
+        (b"GET /readyz HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000, 431),
+        (b"FOO / HTTP/1.1\r\n\r\n", 400),
+        (b"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    ],
+)
+def test_what_is_not_http_is_refused_with_a_head_status(stack: Stack, sent: bytes, http: int) -> None:
+    """Bytes that are no HTTP, or a head without end, get a problem detail and a closed connection."""
+    host, port = stack.gateways[0].removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(sent)
+        told = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {http} ".encode())
+    assert orjson.loads(body)["head"]["status"] in (99, 102)
+
+
+def test_a_caller_who_goes_away_leaves_no_defect(stack: Stack) -> None:
+    """A connection that ends within its body is no error of ours and leaves no line in the log."""
+    host, port = stack.gateways[0].removeprefix("http://").split(":")
+    log = stack.home.log / "gateway-1.log"
+    before = log.stat().st_size
+    for head in (
+        f"{stack.request()['path']} HTTP/1.1\r\nAuthorization: Bearer {stack.token}",
+        "/oauth2/token HTTP/1.1",
+    ):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            lines = f"POST {head}\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
+            connection.sendall(lines.encode())
+    assert stack.post(stack.body()).status_code == 200
+    with log.open("rb") as file:
+        file.seek(before)
+        assert b"defect" not in file.read()
+
+
+def test_a_forwarded_address_is_not_believed(stack: Stack) -> None:
+    """The address that is judged is the connection's, whatever a header says."""
+    headers = {
+        "Authorization": f"Bearer {stack.token}",
+        "X-Forwarded-For": "203.0.113.9",
+        "Forwarded": "for=203.0.113.9",
+    }
+    answer = stack.http.post(stack.gateways[0] + stack.request()["path"], json=stack.body(), headers=headers)
+    assert answer.json()["head"]["status"] == 0
