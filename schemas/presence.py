@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 PERIOD_SECONDS = 1.0
-GONE_AFTER_SECONDS = 3.0
 JWS_TYPE = "certlane-presence"
 
 

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
-from zoneinfo import ZoneInfo
 
 from broker.bus import telemetry
-from broker.bus.clock import now_ms
+from broker.bus.clock import now_ms, today
 from broker.bus.kafka import Outgoing
 from broker.bus.quarantine import quarantined
 from broker.bus.redis import RedisFailure
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from workers.evidence import EvidenceWriter
     from workers.stores.port import Found, Store
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 _RETRY_SECONDS = 0.2
 _MAX_REPLY_BYTES = 500 * 1024
 _MAX_DATA_BYTES = 480 * 1024  # one certificate's, so that it never takes its neighbours' answers with it
@@ -180,12 +177,12 @@ class Handler:
         if isinstance(answer, Unanswered):
             result = Refusal(statuses.UNREACHABLE, "store", item.grant.scenario)
         elif answer.unusable:
+            telemetry.STORE_UNUSABLE.labels(self._province).inc()
             result = Refusal(statuses.OTHER, "store", item.grant.scenario)
         elif entry is None:  # withdrawn between judgement and answer
             result = Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", item.grant.scenario)
         else:
-            today = datetime.fromtimestamp(hops["fetched"] / 1000, SHANGHAI).date()
-            result = release(item.grant, answer.records, entry.masks, today)
+            result = release(item.grant, answer.records, entry.masks, today(hops["fetched"]))
             if isinstance(result, Released) and len(result.data) > _MAX_DATA_BYTES:
                 result = Refusal(statuses.OTHER, "size", item.grant.scenario)
         return Outcome(item.asked, result, item.grant.scenario, item.attempt, hops)

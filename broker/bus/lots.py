@@ -91,14 +91,13 @@ class Lane:
         reply_to: str,
         packer: Packer,
         kafka: AIOKafkaProducer,
-        max_items: int = MAX_ITEMS,
     ) -> None:
         self._topic, self._to, self._event_type, self._reply_to = topic, to, event_type, reply_to
         self._packer, self._kafka = packer, kafka
         self._partitions = itertools.cycle(random.sample(range(LANE_PARTITIONS), LANE_PARTITIONS))
         self.lots: Greedy[_Ready, int] = Greedy(
             self._ship,
-            max_items=max_items,
+            max_items=MAX_ITEMS,
             max_bytes=MAX_BODY_BYTES,
             size=lambda item: len(item.body) + FRAME_OVERHEAD_BYTES,
         )

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from broker.bus.clock import iso, now_ms
 
 STORE_READS = Counter("certlane_store_reads", "Certificates asked of the province's store.", ["province"])
+STORE_UNUSABLE = Counter("certlane_store_unusable", "Certificates the store holds but nobody can read.", ["province"])
 QUARANTINED = Counter("certlane_quarantined", "Records put aside, by topic and reason.", ["topic", "reason"])
 EXPIRED = Counter("certlane_expired", "Items dropped because their deadline had passed, by stage.", ["stage"])
 LATE = Counter("certlane_late_replies", "Replies that came after their request was answered or expired.", ["cause"])

@@ -9,10 +9,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from broker.bus.kafka import consumer
 from schemas.topics import specs
 
-DEMO_NODES = ("31-yct", "31-sdk")
 
-
-async def create_topics(bootstrap: str, nodes: tuple[str, ...] = DEMO_NODES) -> None:
+async def create_topics(bootstrap: str, nodes: tuple[str, ...]) -> None:
     """Create every missing topic and wait until each can be written; raises the KafkaError of the first that cannot."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()

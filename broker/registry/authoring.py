@@ -6,11 +6,11 @@ import ipaddress
 import re
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import yaml
 
+from broker.bus.clock import SHANGHAI
 from broker.bus.keys import read_keys
 from broker.registry.registrar import Wanted
 from schemas.identifiers import is_item_code, is_scene_code, is_uscc
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_SHANGHAI = ZoneInfo("Asia/Shanghai")
 _RELATIVE = re.compile(r"today([+-][0-9]{1,4})?")
 _NEVER_MS = 4_102_444_800_000  # 2100-01-01: keys end when they are rotated or revoked
 _SECTIONS = {"parties": Kind.PARTY, "applications": Kind.APPLICATION, "catalogue": Kind.CATALOGUE, "scenes": Kind.SCENE}
@@ -131,7 +130,7 @@ def _day(text: object, today: date, where: str) -> int:
         day = today + timedelta(days=int(match[1] or 0))
     else:
         raise AuthoringError(f"{where}: a day is yyyy-mm-dd, today, today-30 or today+300")
-    return int(datetime(day.year, day.month, day.day, tzinfo=_SHANGHAI).timestamp() * 1000)
+    return int(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI).timestamp() * 1000)
 
 
 def _complaints(body: Party | Application | CatalogueEntry | Scene) -> Iterator[str]:

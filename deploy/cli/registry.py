@@ -10,8 +10,7 @@ import typer
 
 from deploy.cli.stack import Home, Json
 from deploy.local import ports
-from deploy.local.home import Home as StackHome
-from deploy.local.home import default_home
+from deploy.local.home import home_of
 from deploy.local.publish import apply as publish
 
 app = typer.Typer(help="the registry: catalogue, scenarios, applications, parties", no_args_is_help=True)
@@ -25,7 +24,7 @@ def _registry() -> None:
 @app.command()
 def apply(folder: Path, home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Check a folder of YAML files and publish what changed; records that it does not name stay as they are."""
-    where = StackHome(home) if home else default_home()
+    where = home_of(home)
     manifest = asyncio.run(publish(folder, home=where, bootstrap=ports.remembered(where).bootstrap))
     if as_json:
         print(orjson.dumps({"version": manifest.version, "changed": sorted(manifest.changed)}).decode())

@@ -9,8 +9,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from deploy.local.home import Home as StackHome
-from deploy.local.home import default_home
+from deploy.local.home import home_of
 
 Home = Annotated[Path | None, typer.Option(help="folder of the stack; default .certlane in the checkout")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -24,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     def up(home: Home = None) -> None:
         """Start Kafka, Redis and all processes; leave them running."""
         commands.up(home)
-        where = (StackHome(home) if home else default_home()).path / "demo.json"
+        where = home_of(home).path / "demo.json"
         commands.say_on_stderr(f"ready; {where} tells gateways, tokens and requests to try")
 
     @app.command()

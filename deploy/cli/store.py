@@ -8,8 +8,7 @@ import orjson
 import typer
 
 from deploy.cli.stack import Home, Json
-from deploy.local.home import Home as StackHome
-from deploy.local.home import LocalStackError, default_home
+from deploy.local.home import LocalStackError, home_of
 
 app = typer.Typer(help="a province's certificate store", no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def sample(
     from deploy.demo.certificates import sample as take  # noqa: PLC0415
     from deploy.demo.requests import READABLE  # noqa: PLC0415
 
-    path = (StackHome(home) if home else default_home()).store / f"{province}.db"
+    path = home_of(home).store / f"{province}.db"
     if not path.exists():
         raise LocalStackError(f"there is no store {path}; `make up` makes those of 31, 32, 33 and 34")
     rows = take(path, n, READABLE)

@@ -9,12 +9,11 @@ from datetime import datetime
 import orjson
 import typer
 
+from broker.bus.clock import SHANGHAI
 from deploy.cli.stack import Home, Json
-from deploy.local.home import Home as StackHome
-from deploy.local.home import default_home
+from deploy.local.home import home_of
 from deploy.tracing import HOPS, Trace
 from deploy.tracing import trace as find
-from workers.handler import SHANGHAI
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def trace(request_id: str, home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002
         """Show every hop of a request with its time; exit 1 when nobody knows it."""
-        found = asyncio.run(find(StackHome(home) if home else default_home(), request_id.lower()))
+        found = asyncio.run(find(home_of(home), request_id.lower()))
         if as_json:
             print(orjson.dumps([one._asdict() for one in found]).decode())
         for one in () if as_json else found:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from deploy.local import processes, stack
-from deploy.local.home import Home, LocalStackError, default_home
+from deploy.local.home import Home, LocalStackError, home_of
 from deploy.local.stack import Say
 from deploy.local.supervise import Status, Supervisor
 
@@ -25,14 +25,14 @@ def say_on_stderr(text: str) -> None:
 
 def up(home: Path | None = None, *, say: Say = say_on_stderr) -> None:
     """Bring the stack up, left running; raises LocalStackError."""
-    where = _home(home)
+    where = home_of(home)
     with _alone(where):
         asyncio.run(stack.up(where, say=say))
 
 
 def down(home: Path | None = None, *, say: Say = say_on_stderr) -> None:
     """Stop the stack; where none runs there is nothing to do."""
-    where = _home(home)
+    where = home_of(home)
     if where.run.is_dir():
         with _alone(where):
             stack.down(where, say=say)
@@ -40,17 +40,17 @@ def down(home: Path | None = None, *, say: Say = say_on_stderr) -> None:
 
 def start(home: Path | None, name: str) -> None:
     """Start one part again; raises LocalStackError for an unknown name or when no stack is up."""
-    Supervisor(_home(home)).start(_known(name))
+    Supervisor(home_of(home)).start(_known(name))
 
 
 def stop(home: Path | None, name: str) -> None:
     """Stop one part (SIGTERM, after 10 s SIGKILL) and keep it so until it is started or the stack comes up anew."""
-    Supervisor(_home(home)).stop(_known(name))
+    Supervisor(home_of(home)).stop(_known(name))
 
 
 def status(home: Path | None = None) -> tuple[Status, ...]:
     """Return how each part stands, in the order of their start."""
-    by_name = {row.name: row for row in Supervisor(_home(home)).status()}
+    by_name = {row.name: row for row in Supervisor(home_of(home)).status()}
     return tuple(by_name[name] for name in processes.NAMES)
 
 
@@ -82,10 +82,6 @@ def temporary_stack(say: Say = say_on_stderr) -> Iterator[Home]:
 
 def _exit(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
-
-
-def _home(path: Path | None) -> Home:
-    return default_home() if path is None else Home(path)
 
 
 def _known(name: str) -> str:

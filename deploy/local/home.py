@@ -53,3 +53,8 @@ class Home:
 
 def default_home() -> Home:
     return Home(CHECKOUT / ".certlane")
+
+
+def home_of(path: Path | None) -> Home:
+    """The stack in this folder, without one the checkout's own."""
+    return default_home() if path is None else Home(path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
+from broker.bus.clock import today
 from broker.bus.keys import make_keys
 from deploy.demo.certificates import write_demo_store
 from schemas.regions import PROVINCES
-from workers.handler import SHANGHAI
 
 if TYPE_CHECKING:
     from deploy.local.home import Home
@@ -22,6 +21,5 @@ def prepare(home: Home) -> None:
     """Keys where there are none, and the demonstration's stores anew: their dates are relative to today."""
     for party in (REGISTRAR, *NODES, *PROVINCES, *APPLICATIONS):
         make_keys(home.keys, party)
-    today = datetime.now(SHANGHAI).date()
     for province in PROVINCES:
-        write_demo_store(home.store / f"{province}.db", province, today)
+        write_demo_store(home.store / f"{province}.db", province, today())

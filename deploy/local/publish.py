@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.bus import kafka
-from broker.bus.clock import now_ms
+from broker.bus.clock import now_ms, today
 from broker.bus.keys import KeySigner, read_keys
 from broker.registry.authoring import read_folder
 from broker.registry.follower import Follower
@@ -18,7 +17,6 @@ from broker.registry.registrar import Intake, sign_intake
 from deploy.local.home import LocalStackError
 from deploy.local.parties import REGISTRAR
 from schemas.topics import INTAKE
-from workers.handler import SHANGHAI
 
 if TYPE_CHECKING:
     from deploy.local.home import Home
@@ -39,7 +37,7 @@ async def apply(folder: Path, *, home: Home, bootstrap: str) -> Manifest:
     Raises AuthoringError for a wrong file, LocalStackError when the registrar does not answer.
     """
     keys = read_keys(home.keys / f"{REGISTRAR}.json")
-    wanted = read_folder(folder, home.keys, datetime.now(SHANGHAI).date())
+    wanted = read_folder(folder, home.keys, today())
     intake = Intake(id=uuid.uuid4().hex, time=now_ms(), records=tuple(wanted))
     producer = kafka.producer(bootstrap, "certlane-apply")
     await producer.start()

@@ -31,7 +31,7 @@ async def up(home: Home, *, say: Say) -> None:
     # Imported late: these stand on the rest of the product, while Kafka and Redis alone need none of it.
     from broker.bus.topics import create_topics  # noqa: PLC0415
     from deploy.demo.document import write_demo_document  # noqa: PLC0415
-    from deploy.local.parties import prepare  # noqa: PLC0415
+    from deploy.local.parties import NODES, prepare  # noqa: PLC0415
     from deploy.local.publish import publish_demo_registry  # noqa: PLC0415
 
     if is_up(home) and (home.run / _COMPLETE).exists():
@@ -41,7 +41,7 @@ async def up(home: Home, *, say: Say) -> None:
     step = _Steps(say)
     listening = await up_parts(home, say=say)
     step.begin()
-    await create_topics(listening.bootstrap)
+    await create_topics(listening.bootstrap, NODES)
     step.done("topics")
     await asyncio.to_thread(prepare, home)
     step.done("keys and stores of all parties")

@@ -71,6 +71,7 @@ async def test_a_killed_redis_comes_back_by_itself(stack: Stack) -> None:
 
 async def test_while_redis_is_kept_away_nothing_is_accepted_and_nothing_released(stack: Stack) -> None:
     """Redis stopped: readyz and calls are 503 within a second, agents pause, no evidence grows; started: all heals."""
+    pids = {name: stack.pid(name) for name in stack.document["metrics"]}
     commands.stop(stack.home.path, "redis")
     try:
         away = ("gateway-1", "gateway-2", "worker-32")
@@ -83,6 +84,8 @@ async def test_while_redis_is_kept_away_nothing_is_accepted_and_nothing_released
         assert [answer.status_code for answer in told] == [503, 503] == ready
         assert all(answer.headers["retry-after"] and answer.json()["head"]["status"] == 7001 for answer in told)
         assert took < 2
+        await asyncio.sleep(14)  # the point: longer than any watchdog's patience, and nobody may give up
+        assert {name: stack.pid(name) for name in pids} == pids
         assert stack.metric("worker-32", "certlane_judged_total") == released
     finally:
         commands.start(stack.home.path, "redis")
