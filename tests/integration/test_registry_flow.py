@@ -19,7 +19,7 @@ from broker.registry.follower import Follower
 from broker.registry.reader import RegistryReader
 from broker.registry.registrar import Intake, Registrar, Wanted, sign_intake
 from broker.registry.stored import StoredRegistry
-from schemas.registry import MANIFEST_KEY, Manifest, decode_record
+from schemas.registry import MANIFEST_KEY, Manifest, decode_record, digest_of, root_of
 from schemas.topics import INTAKE, REGISTRY
 from tests.contract.agents import until
 from tests.support_registry import (
@@ -77,7 +77,7 @@ class Way:
         stored = StoredRegistry(self.redis, PARTY)
         return RegistryReader(redis=self.redis, stored=stored, registrar=self.keys.signing.public)
 
-    def registrar(self, renew_seconds: int = RENEWS_NEVER) -> asyncio.Task[None]:
+    def registrar(self, *, renew_seconds: int = RENEWS_NEVER, follows_after: float = 0) -> asyncio.Task[None]:
         made = Registrar(
             bootstrap=self.parts.bootstrap,
             name="test-registrar",
@@ -86,6 +86,13 @@ class Way:
             kafka=self.kafka,
             renew_seconds=renew_seconds,
         )
+        follow = made.follower.run
+
+        async def late() -> None:
+            await asyncio.sleep(follows_after)
+            await follow()
+
+        made.follower.run = late  # type: ignore[method-assign]
         return self.keep(made.run())
 
     def keep(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -105,7 +112,9 @@ class Way:
 
     async def apply(self, *wanted: Body) -> Manifest:
         """Hand in a wish and wait until the agent has the version that holds it."""
-        name = await self.intake(*wanted, by=self.keys)
+        return await self.arrived(await self.intake(*wanted, by=self.keys))
+
+    async def arrived(self, name: str) -> Manifest:
         trusted = self.follower.trusted
         await until(lambda: name in trusted.intakes and self.version == trusted.version)
         assert trusted.manifest
@@ -188,13 +197,15 @@ async def test_the_manifest_is_renewed_in_time(way: Way) -> None:
 
 
 async def test_a_next_registrar_goes_on_from_the_end(way: Way) -> None:
-    """A registrar that is started again knows all that was published, and takes no intake twice."""
+    """A registrar that is started again knows all that was published before it takes what waits for it."""
     running = way.registrar()
     first = await way.apply(*bodies())
     await end(running)
-    way.registrar()
-    second = await way.apply(replace(application(), name="窗口系统（第二版）"))
-    assert (second.previous, second.count) == (first.version, first.count)
+    waits = await way.intake(replace(application(), name="窗口系统（第二版）"), by=way.keys)
+    way.registrar(follows_after=0.8)
+    second = await way.arrived(waits)
+    assert (second.previous, second.version, second.count) == (first.version, first.version + 1, first.count)
+    assert set(second.changed) == {f"application/{APPLICATION}"}
 
 
 async def test_strangers_on_the_topic_change_nothing(way: Way) -> None:
@@ -205,7 +216,13 @@ async def test_strangers_on_the_topic_change_nothing(way: Way) -> None:
     good = await way.apply(replace(application(), per_second=41))
     before = refused()
     key, evil = record_of(replace(application(), per_second=9_999), version=99)
-    forged = replace(good, version=good.version + 1, previous=good.version)
+    forged = replace(
+        good,
+        version=good.version + 1,
+        previous=good.version,
+        root=root_of(way.follower.trusted.records | {key: evil}),
+        changed={key: digest_of(evil)},
+    )
     for name, value in (
         (key.encode(), evil),
         (MANIFEST_KEY, signed(forged, new_party_keys("registrar"))),
@@ -245,6 +262,19 @@ async def test_an_emptied_redis_is_written_again(way: Way) -> None:
     assert way.reader.epoch not in {b"", epoch}
     assert way.snapshot is not first
     assert way.version == first.version
+
+
+@pytest.mark.parametrize("lost", ["registry:records", "registry:manifest", "registry:version", "epoch"])
+async def test_a_key_that_is_lost_comes_back(way: Way, lost: str) -> None:
+    """Whichever key of the registry Redis has lost, a new agent has a verified snapshot soon after."""
+    way.registrar()
+    await way.apply(*bodies())
+    await way.redis.delete(prefix(PARTY) + lost)
+    fresh = way.new_reader()
+    way.keep(fresh.run())
+    await until(lambda: fresh.fresh(now_ms()), seconds=3)
+    assert fresh.snapshot
+    assert fresh.snapshot.version == way.version
 
 
 async def test_altered_records_are_not_believed(way: Way) -> None:
