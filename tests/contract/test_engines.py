@@ -185,8 +185,7 @@ async def test_a_second_agent_takes_over_hanging_lots(lane: Lane) -> None:
     )
 
 
-async def test_lots_of_an_older_assignment_never_acknowledge(lane: Lane) -> None:
-    """Recording lots that outlive the two seconds of a rebalance answer late and commit nothing."""
+async def outlived_a_rebalance(lane: Lane) -> None:
     await lane.put(b"recording-0", partition=0)
     await lane.put(b"recording-1", partition=1)
     first = lane.agent(lane.script(b"recording"))
@@ -205,8 +204,12 @@ async def test_lots_of_an_older_assignment_never_acknowledge(lane: Lane) -> None
     await until_equal(lane.committed, {0: 1, 1: 1})
 
 
-async def test_rebalances_lose_nothing(lane: Lane) -> None:
-    """While agents join, stop and join again under load, every lot is handled, and the end is committed."""
+async def test_lots_of_an_older_assignment_never_acknowledge(lanes: list[Lane]) -> None:
+    """Recording lots that outlive the two seconds of a rebalance answer late and commit nothing."""
+    await asyncio.gather(*map(outlived_a_rebalance, lanes))
+
+
+async def rebalanced_under_load(lane: Lane) -> None:
     values: list[bytes] = []
     enough = asyncio.Event()
 
@@ -230,6 +233,11 @@ async def test_rebalances_lose_nothing(lane: Lane) -> None:
     await loading
     await until_equal(lane.committed, {0: len(values) // 2, 1: len(values) // 2})
     assert set(first.script.answered + second.script.answered + third.script.answered) == set(values)
+
+
+async def test_rebalances_lose_nothing(lanes: list[Lane]) -> None:
+    """While agents join, stop and join again under load, every lot is handled, and the end is committed."""
+    await asyncio.gather(*map(rebalanced_under_load, lanes))
 
 
 async def killed_in_mid_work(lane: Lane) -> None:
