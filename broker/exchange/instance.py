@@ -68,7 +68,7 @@ class Instance:
         self.whole = False
         self.redis_away = "not asked yet"
         self._probe: asyncio.Task[None] | None = None
-        self._probe_acknowledged = 0.0
+        self._unread_since: float | None = None  # when the first probe was acknowledged that has not come back
         self._clock_apart = 0
         self._probe_read = time.monotonic()
         self.exchange = Exchange(
@@ -167,7 +167,7 @@ class Instance:
 
     def _read_home(self, partition: int, read_ms: int) -> None:
         if partition == self._home:
-            self._probe_read = time.monotonic()
+            self._probe_read, self._unread_since = time.monotonic(), None
             self.exchange.drained(read_ms)
 
     async def _probe_often(self) -> None:
@@ -177,13 +177,13 @@ class Instance:
             await asyncio.sleep(_OVERDUE_LOOK_SECONDS)
             now = time.monotonic()
             if self.redis_away == _UNREACHABLE:  # nothing can be written, so a probe that is not read says nothing
-                self._probe_read = now
+                self._probe_read, self._unread_since = now, None
                 continue
             if self._probe is not None:
                 if not self._probe.done():
                     continue
                 self._probe.result()
-            if self._probe_acknowledged - self._probe_read > _SILENT_SECONDS:
+            if self._unread_since is not None and now - self._unread_since > _SILENT_SECONDS:
                 raise RuntimeError("probes are acknowledged but do not come back: the reply consumer is stuck")
             everywhere = now - rounds >= _PROBE_SECONDS
             if self._home >= 0 and (everywhere or self.exchange.flights.any_past(now_ms())):
@@ -195,7 +195,8 @@ class Instance:
             sent = now_ms()
             appended = await self._reader.probe(self._home)
             self._clock_apart = apart_ms(sent, appended, now_ms())
-            self._probe_acknowledged = time.monotonic()
+            if self._unread_since is None:
+                self._unread_since = time.monotonic()
             if everywhere:
                 await self._drainer.probe_all()
         except KafkaFailure as error:

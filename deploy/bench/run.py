@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from broker.bus.topics import make_topics
 from deploy.bench.echo import ASK, TELL, EchoWay
 from deploy.bench.loop import Loop, Row
 from deploy.bench.ways import HttpWay, TopicsWay
@@ -39,7 +40,7 @@ def bench(home: Home, *, seconds: float, say: Callable[[str], None]) -> list[Row
 
 async def _sweep(home: Home, seconds: float, say: Callable[[str], None]) -> list[Row]:
     document: dict[str, Any] = orjson.loads(document_path(home).read_bytes())
-    await _topics(document["kafka"])
+    await make_topics(document["kafka"], [NewTopic(name, 1, 1) for name in (ASK, TELL)])
     certificates = {
         p: [one["certificateID"] for one in sample(home.store / f"{p}.db", 1_000, READABLE)]
         for p in ["32", "31", "33", "34"]
@@ -63,15 +64,6 @@ async def _sweep(home: Home, seconds: float, say: Callable[[str], None]) -> list
                     rows.append(await Loop(way, in_flight).run(seconds, pids))
                 say(f"{rows[-1].way}, {in_flight} in flight: {rows[-1].per_second:,.0f}/s")
     return rows
-
-
-async def _topics(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(name, 1, 1) for name in (ASK, TELL)])
-    finally:
-        await admin.close()
 
 
 @contextmanager

@@ -128,8 +128,7 @@ async def test_only_the_finished_prefix_is_committed(lane: Lane) -> None:
     await until_equal(lane.committed, {0: 26, 1: 7})
 
 
-async def test_clean_stop_loses_nothing(lane: Lane) -> None:
-    """A stop with lots done, hanging, recording and waiting ends after 2 s, begins nothing and loses nothing."""
+async def stopped_in_mid_work(lane: Lane) -> None:
     await lane.put(b"done", b"held", b"recording", *numbered(b"later", 60))
     first = lane.agent(lane.script(b"held", b"recording"), lots_in_work=2)
     await until(lambda: first.script.began == [b"done", b"held", b"recording"])
@@ -139,6 +138,11 @@ async def test_clean_stop_loses_nothing(lane: Lane) -> None:
     second = lane.agent(lane.script())
     await until_equal(lane.committed, {0: 63})
     assert times(second.script.began) == times([b"held", b"recording", *numbered(b"later", 60)])
+
+
+async def test_clean_stop_loses_nothing(lanes: list[Lane]) -> None:
+    """A stop with lots done, hanging, recording and waiting ends after 2 s, begins nothing and loses nothing."""
+    await asyncio.gather(*map(stopped_in_mid_work, lanes))
 
 
 async def test_stop_with_a_closed_gate(lane: Lane) -> None:
@@ -166,8 +170,7 @@ async def test_a_recording_lot_finishes_within_the_stop(lane: Lane) -> None:
     assert await lane.committed() == {0: 1}
 
 
-async def test_a_second_agent_takes_over_hanging_lots(lane: Lane) -> None:
-    """Who joins while every lot hangs has work within seconds, and every lot is answered by whoever has it then."""
+async def joined_while_hanging(lane: Lane) -> None:
     await lane.put(*numbered(b"held-0-", 6), partition=0)
     await lane.put(*numbered(b"held-1-", 6), partition=1)
     first = lane.agent(lane.script(b"held"), lots_in_work=4)
@@ -183,6 +186,11 @@ async def test_a_second_agent_takes_over_hanging_lots(lane: Lane) -> None:
     assert times(first.script.answered, second.script.answered) == times(
         numbered(b"held-0-", 6) + numbered(b"held-1-", 6)
     )
+
+
+async def test_a_second_agent_takes_over_hanging_lots(lanes: list[Lane]) -> None:
+    """Who joins while every lot hangs has work within seconds, and every lot is answered by whoever has it then."""
+    await asyncio.gather(*map(joined_while_hanging, lanes))
 
 
 async def outlived_a_rebalance(lane: Lane) -> None:
@@ -361,10 +369,7 @@ def silence(agent: Agent) -> None:
         reader.pause(*reader.assignment())
 
 
-async def test_a_busy_or_paused_lane_is_not_silent(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backlog behind a closed gate, or behind lots that fill every slot, does not end the engine."""
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(watchdog, "STUCK_SECONDS", 0.3)
+async def busy_and_paused(lane: Lane) -> None:
     await lane.put(*numbered(b"held", 80))
     agent = lane.agent(lane.script(b"held"), lots_in_work=2)
     await until(lambda: agent.script.active == 2)
@@ -376,6 +381,13 @@ async def test_a_busy_or_paused_lane_is_not_silent(lane: Lane, monkeypatch: pyte
     assert not agent.running.done()
     agent.gate.set()
     await until_equal(lane.committed, {0: 80})
+
+
+async def test_a_busy_or_paused_lane_is_not_silent(lanes: list[Lane], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog behind a closed gate, or behind lots that fill every slot, does not end the engine."""
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "STUCK_SECONDS", 0.3)
+    await asyncio.gather(*map(busy_and_paused, lanes))
 
 
 async def test_a_stop_while_kafka_is_silent(lanes: list[Lane]) -> None:

@@ -62,7 +62,7 @@ class Load:
             try:
                 async with session.post(self._stack.gateways[gateway] + self._path, json=body) as answer:
                     told = await answer.json(content_type=None)
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, ValueError):  # ValueError: the last words of a process that is killed
                 await asyncio.sleep(0.1)  # the gateway is being started again
                 continue
             if answer.status in (200, 202):

@@ -15,6 +15,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from broker.bus import redis
 from broker.bus.kafka import consumer, producer
+from broker.bus.topics import make_topics
 from deploy.local import commands, leftovers, stack
 
 if TYPE_CHECKING:
@@ -38,12 +39,8 @@ class Parts(NamedTuple):
         """A topic with a new name (or this one), its `.dlq` and `.reply`, ready to be written."""
         name = name or f"test.{uuid.uuid4().hex}"
         beside = [f"{name}.dlq", f"{name}.reply"]
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(name, partitions, 1), *(NewTopic(other, 1, 1) for other in beside)])
-        finally:
-            await admin.close()
+        made = [NewTopic(name, partitions, 1), *(NewTopic(other, 1, 1) for other in beside)]
+        await make_topics(self.bootstrap, made)
         reader = consumer(self.bootstrap, "test-topics")
         await reader.start()
         try:  # answered by a partition's leader only, so it waits for one
