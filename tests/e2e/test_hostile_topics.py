@@ -29,7 +29,7 @@ async def put_aside(node: KafkaNode, topic: str, records: list[WireRecord], coun
     """Publish these, and the reasons of what newly came into the topic's quarantine."""
     before = len(await node.quarantine(topic))
     await node.publish([(topic, record) for record in records])
-    ends = time.monotonic() + 15
+    ends = time.monotonic() + 60
     while len(found := await node.quarantine(topic)) < before + count and time.monotonic() < ends:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     return [reason for reason, _ in found[before:]]
@@ -68,7 +68,8 @@ async def test_a_bad_lot_is_put_aside_with_its_reason(node: KafkaNode) -> None:
         "replyto": node.lot("32", [node.item(GOOD)], ce_replyto="certlane.reply.31-yct/0"),
         "deadline": node.lot("32", [node.item(GOOD, deadline=now_ms() + 3_600_000)]),
     }
-    assert await put_aside(node, topic, list(cases.values()), len(cases)) == list(cases)
+    reasons = await put_aside(node, topic, list(cases.values()), len(cases))
+    assert sorted(reasons) == sorted(cases)  # lots are worked on side by side
     item = node.item(GOOD)
     assert (await node.exchange([(topic, node.lot("32", [item]))], {item["id"]}))[item["id"]].status == 0
 
