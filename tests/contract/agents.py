@@ -121,7 +121,7 @@ async def produce(kafka: AIOKafkaProducer, topic: str, *values: bytes, partition
         await future
 
 
-async def until(true: Callable[[], bool], *, seconds: float = 15.0) -> None:
+async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for something that comes by itself."""
     ends = time.monotonic() + seconds
     while not true():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.integration.parts import Parts
 
-JOIN_SECONDS = 5.0  # heartbeat 1.5 s, then the group forms anew
+JOIN_SECONDS = 60.0  # a heartbeat (1.5 s) and the group forms anew; on a busy machine it may form twice
 
 
 class Lane:
@@ -177,8 +177,8 @@ async def joined_while_hanging(lane: Lane) -> None:
     await until(lambda: len(first.script.began) == 4)
     second = lane.agent(lane.script(b"held"), lots_in_work=4)
     await until(lambda: len(second.script.began) == 4, seconds=JOIN_SECONDS)
-    await until(lambda: first.script.active == 4)  # what stayed with it, from its beginning
-    assert len(first.script.cancelled) == 4
+    await until(lambda: first.script.active == 4, seconds=JOIN_SECONDS)  # what stayed with it, from its beginning
+    assert len(first.script.cancelled) >= 4
     assert await lane.committed() == {}
     first.script.release()
     second.script.release()
