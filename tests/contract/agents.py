@@ -129,7 +129,7 @@ async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
         await asyncio.sleep(0.01)
 
 
-async def until_equal(ask: Callable[[], Awaitable[object]], wanted: object, *, seconds: float = 15.0) -> None:
+async def until_equal(ask: Callable[[], Awaitable[object]], wanted: object, *, seconds: float = 60.0) -> None:
     """Wait until what is asked again and again is this."""
     ends = time.monotonic() + seconds
     while (found := await ask()) != wanted:

@@ -75,7 +75,7 @@ class KafkaNode:
         return pack(Envelope(**(fields | changed)), frame(bodies, ED), signer=signer, sealing=sealing)
 
     async def exchange(
-        self, sends: list[tuple[str, WireRecord]], wanted: set[str], seconds: float = 15
+        self, sends: list[tuple[str, WireRecord]], wanted: set[str], seconds: float = 60
     ) -> dict[str, ReplyItem]:
         """Publish records to topics and collect the replies to these ids."""
         reader = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)

@@ -84,7 +84,7 @@ def test_a_suspended_scenario_is_refused_without_a_restart(stack: Stack, tmp_pat
         )
         applied = orjson.loads(certlane(stack, "registry", "apply", str(tmp_path), "--json").stdout)
         assert applied["changed"] == ["scene/YRD-310000-2026-00001"]
-        until(lambda expected=expected: stack.post(stack.body()).json()["head"]["status"] == expected, 5)
+        until(lambda expected=expected: stack.post(stack.body()).json()["head"]["status"] == expected)
     assert {name: stack.pid(name) for name in stack.document["metrics"]} == pids
 
 

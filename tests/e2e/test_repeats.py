@@ -45,7 +45,7 @@ def test_nobody_works_on_an_expired_request(stack: Stack) -> None:
     finally:
         stack.signal("worker-33", signal.SIGCONT)
     request_id = body["head"]["requestId"]
-    until(lambda: stack.look(request_id).status_code == 200, 10)
+    until(lambda: stack.look(request_id).status_code == 200)
     assert stack.look(request_id, gateway=1).json()["head"]["status"] == 7002
     stack.until_ready()
     assert stack.post(stack.body(identifier)).json()["head"]["status"] == 0
@@ -62,4 +62,4 @@ def test_a_caller_who_waits_is_told_of_the_expiry(stack: Stack) -> None:
     finally:
         stack.signal("worker-34", signal.SIGCONT)
     assert (answer.status_code, answer.json()["head"]["status"]) == (200, 7002)
-    assert took < 10
+    assert took < 19  # well before the wait of 20 ends

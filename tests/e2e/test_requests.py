@@ -59,7 +59,7 @@ def test_who_does_not_wait_gets_202_and_collects_later(stack: Stack) -> None:
     accepted = stack.post(body, wait="respond-async")
     assert accepted.status_code == 202
     assert accepted.headers["location"] == f"/v1/requests/{body['head']['requestId']}"
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while (answer := stack.look(body["head"]["requestId"], gateway=1)).status_code == 202 and time.monotonic() < ends:
         time.sleep(0.05)
     assert (answer.status_code, answer.json()["head"]["status"]) == (200, 0)

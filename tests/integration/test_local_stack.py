@@ -64,7 +64,7 @@ async def test_killed_part_comes_back(home: Home, name: str) -> None:
     old = leftovers.alive(home, name)
     assert old
     os.kill(old, signal.SIGKILL)
-    await until(lambda: leftovers.alive(home, name) not in {None, old}, seconds=2)
+    await until(lambda: leftovers.alive(home, name) not in {None, old}, seconds=20)
     await until_answers(home, name)
 
 
@@ -77,7 +77,7 @@ async def test_data_survives_a_kill(home: Home) -> None:
     old = leftovers.alive(home, "redis")
     assert old
     os.kill(old, signal.SIGKILL)
-    await until(lambda: leftovers.alive(home, "redis") not in {None, old}, seconds=2)
+    await until(lambda: leftovers.alive(home, "redis") not in {None, old}, seconds=20)
     await until_answers(home, "redis")
     async with Redis.from_url(url) as client:
         assert await client.get("kept") == b"yes"
@@ -126,7 +126,7 @@ async def test_down_ends_what_a_dead_supervisor_left(folder: Home) -> None:
     chosen = ports.choose(folder, processes.LISTENERS)
     spawn(folder, chosen["supervisor"], [Process(name="redis", argv=("sleep", "60"), environment={})])
     Supervisor(folder).start("redis")
-    await until(lambda: leftovers.alive(folder, "redis") is not None, seconds=2)
+    await until(lambda: leftovers.alive(folder, "redis") is not None, seconds=20)
     supervisor, orphan = leftovers.alive(folder, "supervisord"), leftovers.alive(folder, "redis")
     assert supervisor
     assert orphan
@@ -210,7 +210,7 @@ def test_terminated_temporary_stack_leaves_nothing(tmp_path: Path) -> None:
         begun = time.monotonic()
         owner.terminate()
         assert owner.wait(timeout=20) == 128 + signal.SIGTERM
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     assert not list(tmp_path.iterdir())
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
