@@ -249,7 +249,7 @@ async def test_a_strangers_intake_is_refused(way: Way) -> None:
 
 
 async def test_an_emptied_redis_is_written_again(way: Way) -> None:
-    """After a flush nothing is fresh until the follower has written again and the agent has verified it, in 2.5 s."""
+    """After a flush nothing is fresh until the follower has written again and the agent has verified it."""
     way.registrar()
     await way.apply(*bodies())
     first, epoch = way.snapshot, way.reader.epoch
