@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas.interfaces import TYPED
+from schemas.interfaces import INTERFACES
 from schemas.jose import MALFORMED
 from schemas.lot import LotError
 from schemas.sharing import Head
@@ -25,7 +25,10 @@ Hops = Annotated[dict[Annotated[str, Meta(max_length=16, pattern="^[a-z0-9_-]*$"
 
 
 class RequestItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """One request: `deadline` and hop times in unix milliseconds, `data` as its interface says."""
+    """One request: `deadline` and hop times in unix milliseconds, `data` as its interface says.
+
+    `sources` names every province that was chosen to be asked, this one among them, and comes back in each reply.
+    """
 
     id: RequestId
     interface: _Name
@@ -35,6 +38,7 @@ class RequestItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=Tru
     data: msgspec.Raw
     address: Annotated[str, Meta(max_length=45)] | None = None
     trace: Annotated[str, Meta(max_length=MAX_TRACE_CHARS)] | None = None
+    sources: Annotated[tuple[Annotated[str, Meta(max_length=8)], ...], Meta(max_length=64)] = ()
     hops: Hops = msgspec.field(default_factory=dict)
 
 
@@ -45,8 +49,24 @@ class BareItem(Struct, gc=False, frozen=True, kw_only=True):
     deadline: _Millis
 
 
+class Ticket(Struct, gc=False, frozen=True, kw_only=True):
+    """How the requester's node opens one sealed file: its address, content key (base64url), plain size, expiry (ms).
+
+    `enc` is the cipher's name as in a seal.
+    """
+
+    address: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    key: Annotated[str, Meta(max_length=64)]
+    enc: Annotated[str, Meta(max_length=16)]
+    size: Annotated[int, Meta(ge=0, le=1 << 32)]
+    expires: _Millis
+
+
 class ReplyItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply: `id` of the request (or of the whole lot that was refused), status, data, and what it rests on."""
+    """One reply: `id` of the request (or of the whole lot that was refused), status, data, and what it rests on.
+
+    `tickets` are for the node alone; `trace` and `sources` are the request's.
+    """
 
     id: RequestId
     status: int
@@ -58,6 +78,9 @@ class ReplyItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True)
     scenario: str = ""
     evidence: str = ""
     attempt: int = 1
+    tickets: tuple[Ticket, ...] = ()
+    trace: str = ""
+    sources: tuple[str, ...] = ()
     hops: dict[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -81,11 +104,11 @@ decode_request = _decoder(RequestItem)
 decode_bare = _decoder(BareItem)
 decode_reply = _decoder(ReplyItem)
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
-_data = {key: _decoder(row.request) for key, row in TYPED.items() if row.request is not None}
+_data = {key: _decoder(row.request) for key, row in INTERFACES.items()}
 
 
 def decode_data(item: RequestItem) -> Struct | None:
-    """The typed data of a request, None for an interface that is not typed; raises LotError("form")."""
+    """The typed data of a request, None for an interface that there is not; raises LotError("form")."""
     decoder = _data.get(item.interface)
     if decoder is None:
         return None

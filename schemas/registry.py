@@ -45,6 +45,13 @@ class Party(Struct, frozen=True, kw_only=True, rename="camel"):
     keys: tuple[PartyKey, ...]
 
 
+class Dialect(StrEnum):
+    """How an application wants its answers written."""
+
+    CERTLANE = "certlane"
+    NATIONAL = "national"  # names of a certificate in PascalCase, head.status 0 to 99 only
+
+
 class Application(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """An upstream application: its node, the organisations it acts for, where it may call from, how fast."""
 
@@ -56,6 +63,7 @@ class Application(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     per_second: Annotated[int, Meta(ge=1)]
     key: Jwk | None = None
     suspended: bool = False
+    dialect: Dialect = Dialect.CERTLANE
 
 
 class Mask(StrEnum):
@@ -75,8 +83,11 @@ class CatalogueField(Struct, frozen=True, kw_only=True, rename="camel"):
     mask: Mask = Mask.NONE
 
 
-class CatalogueEntry(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One certificate type and which provinces share it (GB/T 36902; codeVerified false: a made-up serial)."""
+class CatalogueEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One certificate type and which provinces share it (GB/T 36902; codeVerified false: a made-up serial).
+
+    `aliases` are other names that provinces have for it.
+    """
 
     type_code: _Name
     type_name: _Name
@@ -87,6 +98,7 @@ class CatalogueEntry(Struct, frozen=True, kw_only=True, rename="camel"):
     provinces: tuple[_Name, ...]
     interfaces: tuple[_Name, ...]
     fields: tuple[CatalogueField, ...]
+    aliases: tuple[_Name, ...] = ()
 
     @property
     def id(self) -> str:
@@ -99,13 +111,26 @@ class SceneItem(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SceneType(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What a scenario grants of one type: nothing that is not named here."""
+    """What a scenario grants of one type: nothing that is not named here.
+
+    `by_holder_only`: asked for by its holder, it needs no certificate number.
+    """
 
     type_code: _Name
     source_provinces: tuple[_Name, ...]
     interfaces: tuple[_Name, ...]
     fields: tuple[_Name, ...]
     masked_fields: tuple[_Name, ...] = ()
+    file_formats: tuple[_Name, ...] = ()
+    allow_original: bool = False
+    by_holder_only: bool = False
+
+
+class SceneCode(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Whose service codes (政务服务码) a scenario may verify, and what of the holder it gets unmasked."""
+
+    source_provinces: tuple[_Name, ...]
+    fields: tuple[_Name, ...] = ()
 
 
 class SceneStatus(StrEnum):
@@ -130,6 +155,7 @@ class Scene(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel
     valid_from: int
     valid_to: int
     status: SceneStatus = SceneStatus.PUBLISHED
+    service_code: SceneCode | None = None
 
     @property
     def id(self) -> str:

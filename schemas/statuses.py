@@ -25,6 +25,8 @@ _ROWS = (
     Status(23, 23, "该电子证照已受限使用"),
     Status(99, 99, "其他异常"),
     Status(102, 102, "参数值不正确"),
+    Status(103, 103, "持证主体代码类型代码不符合规范"),
+    Status(113, 113, "证照类型代码有误"),
     Status(2001, 11, "报文签名不正确"),
     Status(2002, 11, "报文时间超出允许范围"),
     Status(2003, 11, "报文重复提交"),
@@ -50,6 +52,12 @@ _ROWS = (
     Status(4003, 102, "统一社会信用代码不正确"),
     Status(4004, 102, "公民身份号码不正确"),
     Status(4005, 102, "事项编码格式不正确"),
+    Status(6001, 102, "政务服务码格式无法识别"),
+    Status(6002, 99, "政务服务码已过期"),
+    Status(6003, 99, "政务服务码已使用过"),
+    Status(6004, 99, "政务服务码签发方暂不可达"),
+    Status(6005, 99, "持码人未同意"),
+    Status(6006, 99, "政务服务码已撤销"),
     Status(7001, 99, "证照源暂不可达，请稍后重试"),
     Status(7002, 99, "未能在截止时间前答复"),
     Status(7003, 99, "部分证照源未答复"),
@@ -65,6 +73,9 @@ REQUIRED_EMPTY = 12
 TYPE_UNPUBLISHED = 13
 OTHER = 99
 BAD_VALUE = 102
+HOLDER_TYPE_WRONG = 103
+TYPE_CODE_WRONG = 113
+SIGN_WRONG = 2001
 CLOCK_WINDOW = 2002
 REPLAYED = 2003
 TOKEN_EXPIRED = 2004
@@ -78,13 +89,19 @@ TYPE_NOT_ALLOWED = 3005
 INTERFACE_NOT_ALLOWED = 3006
 FIELD_NOT_ALLOWED = 3007
 PURPOSE_NOT_ALLOWED = 3011
+REAL_NAME_WRONG = 3012
 OPERATOR_MISSING = 3013
 ID_MALFORMED = 4001
 ID_CHECK_WRONG = 4002
 USCC_WRONG = 4003
+CITIZEN_ID_WRONG = 4004
 ITEM_CODE_MALFORMED = 4005
+CODE_UNKNOWN = 6001
+CODE_EXPIRED = 6002
+CODE_USED = 6003
 UNREACHABLE = 7001
 TIMED_OUT = 7002
+PARTIAL = 7003
 
 
 class RefusedError(Exception):

@@ -24,6 +24,7 @@ from schemas.registry import (
     Kind,
     Party,
     Scene,
+    SceneCode,
     SceneItem,
     SceneType,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _RELATIVE = re.compile(r"today([+-][0-9]{1,4})?")
 _NEVER_MS = 4_102_444_800_000  # 2100-01-01: keys end when they are rotated or revoked
 _SECTIONS = {"parties": Kind.PARTY, "applications": Kind.APPLICATION, "catalogue": Kind.CATALOGUE, "scenes": Kind.SCENE}
-_BELOW: dict[str, type[msgspec.Struct]] = {"items": SceneItem, "types": SceneType}
+_BELOW: dict[str, type[msgspec.Struct]] = {"items": SceneItem, "types": SceneType, "serviceCode": SceneCode}
 _DAYS = ("validFrom", "validTo")
 _encode = msgspec.json.Encoder().encode
 

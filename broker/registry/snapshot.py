@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from schemas.answers import GRANTABLE
 from schemas.lot import LotError
 from schemas.registry import BODIES, PURPOSES, Application, CatalogueEntry, Party, Record, Scene, decode_record
-from schemas.sharing import GRANTABLE
 from schemas.suites import BY_SIGN_ALG
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class CompiledEntry(NamedTuple):
     """A type of the catalogue: its provinces, every field a scenario may name, and how each column is shortened."""
 
+    names: frozenset[str]
     provinces: frozenset[str]
     interfaces: frozenset[str]
     possible: frozenset[str]
@@ -37,6 +38,9 @@ class CompiledType(NamedTuple):
     granted: frozenset[str]  # in full or shortened
     masked: frozenset[str]
     withheld: tuple[str, ...]
+    formats: frozenset[str]
+    original: bool
+    by_holder_only: bool
 
 
 class CompiledScene(NamedTuple):
@@ -116,6 +120,7 @@ class Snapshot:
 
 def compile_entry(entry: CatalogueEntry) -> CompiledEntry:
     return CompiledEntry(
+        names=frozenset((entry.type_name, *entry.aliases)),
         provinces=frozenset(entry.provinces),
         interfaces=frozenset(entry.interfaces),
         possible=GRANTABLE | {field.column for field in entry.fields},
@@ -133,6 +138,9 @@ def compile_type(granted: SceneType, catalogue: Mapping[str, CompiledEntry]) -> 
         granted=fields,
         masked=frozenset(granted.masked_fields),
         withheld=tuple(sorted(possible - fields)),
+        formats=frozenset(granted.file_formats),
+        original=granted.allow_original,
+        by_holder_only=granted.by_holder_only,
     )
 
 
