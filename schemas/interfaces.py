@@ -31,7 +31,7 @@ class Interface(NamedTuple):
     key: str
     operation: str
     name: str
-    request: type[Struct]
+    request: type[sharing.Asked]
     answer: type[Struct]
     subject: Subject
     required: tuple[str, ...]

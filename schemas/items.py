@@ -16,6 +16,8 @@ from schemas.sharing import Head
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemas.sharing import Asked
+
 NO_DATA = msgspec.Raw(b"null")
 MAX_TRACE_CHARS = 128
 RequestId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -107,7 +109,7 @@ encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 _data = {key: _decoder(row.request) for key, row in INTERFACES.items()}
 
 
-def decode_data(item: RequestItem) -> Struct | None:
+def decode_data(item: RequestItem) -> Asked | None:
     """The typed data of a request, None for an interface that there is not; raises LotError("form")."""
     decoder = _data.get(item.interface)
     if decoder is None:
@@ -118,6 +120,6 @@ def decode_data(item: RequestItem) -> Struct | None:
         raise LotError("form", trusted=True) from error
 
 
-def request_digest(interface: str, application: str, head: Head, data: Struct | None) -> str:
+def request_digest(interface: str, application: str, head: Head, data: Asked | None) -> str:
     """SHA-256 hex over the typed request in canonical form: declared order, defaults left out (DESIGN §5)."""
     return hashlib.sha256(encode((interface, application, head, data))).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 PERIOD_SECONDS = 1.0
+SILENT_SECONDS = 3.0  # an agent not heard of for so long is gone
 JWS_TYPE = "certlane-presence"
 
 

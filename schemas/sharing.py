@@ -52,9 +52,7 @@ class _ByHolder(_Asked, gc=False, frozen=True, kw_only=True, omit_defaults=True,
     """Whose certificates; the type by its code, or by its name or a province's name for it."""
 
     holder_code: Short | None = field(name="certificateHolderCode", default=None)
-    holder_type_code: Annotated[str, Meta(max_length=3)] | None = field(
-        name="certificateHolderTypeCode", default=None
-    )
+    holder_type_code: Annotated[str, Meta(max_length=3)] | None = field(name="certificateHolderTypeCode", default=None)
     holder_name: Short | None = field(name="certificateHolderName", default=None)
     type_code: Short | None = field(name="certificateTypeCode", default=None)
     type_name: Short | None = field(name="certificateType", default=None)

@@ -5,39 +5,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from schemas import statuses
-from schemas.form import blank, purpose
+from schemas.answers import ALWAYS_TOLD
+from schemas.form import FILE_FORMATS, blank, purpose
 from schemas.registry import SceneStatus
-from schemas.sharing import ALWAYS_TOLD
+from schemas.sharing import (
+    DataByHolderRequest,
+    DataByIdRequest,
+    FileByHolderRequest,
+    FileByIdRequest,
+    SearchRequest,
+    VerifyCodeRequest,
+    VerifyFileRequest,
+)
 
 if TYPE_CHECKING:
-    from broker.registry.snapshot import CompiledScene, Snapshot
-    from schemas.identifiers import CertificateId
+    from collections.abc import Mapping, Sequence
+
+    from broker.registry.snapshot import CompiledScene, CompiledType, Snapshot
+    from schemas.form import Form
     from schemas.items import RequestItem
-    from schemas.sharing import CertificateDataByIdRequest
+    from schemas.sharing import Asked
 
 
 ALWAYS = frozenset(ALWAYS_TOLD)
+NOTHING: frozenset[str] = frozenset()
+# What decides about one type, in its order; of several types the one that came furthest says why none is granted.
+_OF_TYPE = ("catalogue", "type", "region", "interface", "number", "format", "original", "field")
 
 
-class Asked(NamedTuple):
+class Case(NamedTuple):
     """One request as it lies before the judge: typed, complete, and from a node whose signature was verified."""
 
     node: str
     raw: bytes  # the item exactly as it came
     item: RequestItem
-    data: CertificateDataByIdRequest
-    identifier: CertificateId | None  # None only where the form was refused
+    data: Asked
+    form: Form
     digest: str
 
 
 class Grant(NamedTuple):
-    """What may be released: these fields of this type, under this version of the scenario."""
+    """What may be released under this version of the scenario: what of each type, or what of a code's holder in full."""
 
     scenario: str
-    identifier: CertificateId
-    fields: frozenset[str]
-    masked: frozenset[str]
-    withheld: tuple[str, ...]
+    types: Mapping[str, CompiledType]
+    code_fields: frozenset[str] = NOTHING
 
 
 class Refusal(NamedTuple):
@@ -49,13 +61,13 @@ class Refusal(NamedTuple):
     detail: str = ""
 
 
-def judge(asked: Asked, snapshot: Snapshot, province: str, now_ms: int) -> Grant | Refusal:
+def judge(case: Case, snapshot: Snapshot, province: str, now_ms: int) -> Grant | Refusal:
     """Grant or Refusal of one request at this province; complete form (12, 400x) was checked before."""
-    item, head = asked.item, asked.item.head
+    item, head = case.item, case.item.head
     application = snapshot.applications.get(item.application)
 
     # 1 message security: the signature was verified when the lot was opened; here whose application, and from where
-    if application is None or application.suspended or application.node != asked.node:
+    if application is None or application.suspended or application.node != case.node:
         return Refusal(statuses.CALLER_NOT_ALLOWED, "application")
     if item.address is None or not snapshot.address_allowed(item.application, item.address):
         return Refusal(statuses.ADDRESS_NOT_ALLOWED, "address")
@@ -81,28 +93,102 @@ def judge(asked: Asked, snapshot: Snapshot, province: str, now_ms: int) -> Grant
         return Refusal(statuses.OPERATOR_MISSING, "operator", name, "请填写 head.username")
 
     # 5 purpose
-    if purpose(head, asked.data) not in compiled.purposes:
+    if purpose(head, case.data) not in compiled.purposes:
         return Refusal(statuses.PURPOSE_NOT_ALLOWED, "purpose", name)
 
     # 6 type and interface, at this source; then 11, the fields asked for by name
-    return _of_type(asked, compiled, snapshot, province)
+    if isinstance(case.data, VerifyCodeRequest):
+        return _of_code(compiled, province)
+    return _of_types(case, compiled, snapshot, province)
 
 
-def _of_type(asked: Asked, compiled: CompiledScene, snapshot: Snapshot, province: str) -> Grant | Refusal:
-    name, identifier = compiled.name, asked.identifier
-    entry = snapshot.catalogue.get(identifier.type_code) if identifier else None
-    if identifier is None or entry is None or province not in entry.provinces:
+def _of_code(compiled: CompiledScene, province: str) -> Grant | Refusal:
+    """A service code is of no type: the scenario says whose codes it may verify."""
+    if province not in compiled.code_sources:
+        return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", compiled.name)
+    return Grant(compiled.name, {}, compiled.code_fields)
+
+
+def _of_types(case: Case, compiled: CompiledScene, snapshot: Snapshot, province: str) -> Grant | Refusal:
+    name, data, identifier = compiled.name, case.data, case.form.identifier
+    if isinstance(data, VerifyFileRequest) and identifier and identifier.type_code != data.type_code:
+        return Refusal(statuses.BAD_VALUE, "identifier", name, "data.certificateID 与 data.certTypeCode 不一致")
+    granted: dict[str, CompiledType] = {}
+    refusals: list[Refusal] = []
+    for type_code in _types_asked(case, compiled, snapshot):
+        result = _of_type(case, type_code, compiled, snapshot, province)
+        if isinstance(result, Refusal):
+            refusals.append(result)
+        else:
+            granted[type_code] = result
+    if granted:
+        return Grant(name, granted)
+    if isinstance(data, SearchRequest) and not (data.type_code or data.type_name):
+        return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", name)
+    unknown = Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", name)
+    return max(refusals, key=lambda refusal: _OF_TYPE.index(refusal.condition), default=unknown)
+
+
+def _types_asked(case: Case, compiled: CompiledScene, snapshot: Snapshot) -> Sequence[str]:
+    """The identifier's type, the type's code, every type of that name; a search for none asks for all."""
+    data, identifier = case.data, case.form.identifier
+    if identifier is not None:
+        return (identifier.type_code,)
+    if type_code := getattr(data, "type_code", None):
+        return (type_code,)
+    if type_name := getattr(data, "type_name", None):
+        return snapshot.types_named(type_name)
+    return tuple(compiled.types)
+
+
+def _of_type(
+    case: Case, type_code: str, compiled: CompiledScene, snapshot: Snapshot, province: str
+) -> CompiledType | Refusal:
+    name, data = compiled.name, case.data
+    entry = snapshot.catalogue.get(type_code)
+    if entry is None or province not in entry.provinces:
         return Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", name)
-    granted = compiled.types.get(identifier.type_code)
+    granted = compiled.types.get(type_code)
     if granted is None:
         return Refusal(statuses.TYPE_NOT_ALLOWED, "type", name)
     if province not in granted.sources:
         return Refusal(statuses.TYPE_NOT_ALLOWED, "region", name)
-    if asked.item.interface not in granted.interfaces:
+    if case.item.interface not in granted.interfaces:
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", name)
-    if not asked.data.fields:
-        return Grant(name, identifier, granted.granted, granted.masked, granted.withheld)
-    wanted = frozenset(asked.data.fields) - ALWAYS
+    by_holder = isinstance(data, (DataByHolderRequest, FileByHolderRequest))
+    if by_holder and not granted.by_holder_only and blank(data.number):
+        return Refusal(statuses.REQUIRED_EMPTY, "number", name, "请填写 data.certificateNumber")
+    if isinstance(data, (DataByIdRequest, DataByHolderRequest)):
+        return _narrowed(granted, data.fields, name)
+    if isinstance(data, (FileByIdRequest, FileByHolderRequest)):
+        return _of_file(granted, data, name)
+    return granted
+
+
+def _narrowed(granted: CompiledType, fields: tuple[str, ...] | None, name: str) -> CompiledType | Refusal:
+    """Only the fields that are asked for by name; without names all that are granted."""
+    if not fields:
+        return granted
+    wanted = frozenset(fields) - ALWAYS
     if not wanted <= granted.granted:
         return Refusal(statuses.FIELD_NOT_ALLOWED, "field", name)
-    return Grant(name, identifier, wanted, granted.masked, ())
+    return granted._replace(granted=wanted, withheld=())
+
+
+def _of_file(
+    granted: CompiledType, data: FileByIdRequest | FileByHolderRequest, name: str
+) -> CompiledType | Refusal:
+    """A granted format, as the original; whoever wants or may only have an annotated copy (加注件) gets none yet."""
+    if file_format(data) not in granted.formats:
+        return Refusal(statuses.INTERFACE_NOT_ALLOWED, "format", name, "所请求的文件格式不在该场景授权范围内")
+    if data.original and not granted.original:
+        return Refusal(statuses.INTERFACE_NOT_ALLOWED, "original", name, "该场景未授权提供原件")
+    copy_wanted = not data.original and (data.original is False or data.copy_cause or data.copy_expiring_time)
+    if copy_wanted or not granted.original:
+        return Refusal(statuses.NOT_OFFERED, "original", name, "暂不能出具加注件")
+    return granted
+
+
+def file_format(data: FileByIdRequest | FileByHolderRequest) -> str:
+    """The format asked for, OFD unless told (DOMAIN §4, I2)."""
+    return data.file_format or FILE_FORMATS[0]

@@ -8,22 +8,27 @@ import msgspec
 
 from broker.bus import telemetry
 from schemas import statuses
-from schemas.form import check_form
-from schemas.interfaces import TYPED
+from schemas.form import Form, check_form
+from schemas.interfaces import INTERFACES
 from schemas.items import NO_DATA, RequestItem, decode_bare, decode_data, decode_request, request_digest
 from schemas.jose import JoseError
 from schemas.lot import CLOCK_TOLERANCE_MS, MAX_DEADLINE_AHEAD_MS, REQUEST_TYPE, LotError
-from schemas.sharing import CertificateDataByIdRequest, Head
+from schemas.sharing import DataByIdRequest, Head
 from schemas.statuses import RefusedError
 from schemas.topics import LANE_PARTITIONS, reply_topic
 from schemas.wire import check_open, open_lot, parse_headers
-from workers.judge import Asked, Refusal
+from workers.judge import Case, Refusal
 
 if TYPE_CHECKING:
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
     from broker.registry.snapshot import Snapshot
     from schemas.lot import Envelope, Item
+    from schemas.sharing import Asked
+
+
+NOT_TYPED = DataByIdRequest()  # stands where the data of a request could not be read
+NOT_NAMED = Form()  # stands where the form of a request was refused
 
 
 class Opened(NamedTuple):
@@ -84,12 +89,12 @@ def reply_address(envelope: Envelope) -> tuple[str, int]:
 class Read(NamedTuple):
     """The items of a lot: those to be judged, those refused for their form, and how many had no readable id."""
 
-    asked: list[Asked]
-    refused: list[tuple[Asked, Refusal]]
+    cases: list[Case]
+    refused: list[tuple[Case, Refusal]]
     unreadable: int
 
 
-def read_items(opened: Opened, now_ms: int) -> Read:
+def read_items(opened: Opened, province: str, now_ms: int) -> Read:
     """Type every item; an expired one is dropped and counted, a wrong one is refused or, without an id, counted."""
     out = Read([], [], 0)
     unreadable = 0
@@ -100,9 +105,13 @@ def read_items(opened: Opened, now_ms: int) -> Read:
         elif item.deadline <= now_ms:
             telemetry.EXPIRED.labels("open").inc()
         elif wrong:
-            out.refused.append((_untyped(opened, raw.body, item), Refusal(statuses.BAD_VALUE, "form")))
+            out.refused.append((_not_typed(opened, raw.body, item), Refusal(statuses.BAD_VALUE, "form")))
         else:
-            _read_one(opened, raw.body, item, now_ms, out)
+            case, refusal = _read_one(opened, raw.body, item, province, now_ms)
+            if refusal is None:
+                out.cases.append(case)
+            else:
+                out.refused.append((case, refusal))
     return out._replace(unreadable=unreadable)
 
 
@@ -120,27 +129,32 @@ def _item(raw: bytes) -> tuple[RequestItem | None, bool]:
     return item, True
 
 
-def _untyped(opened: Opened, raw: bytes, item: RequestItem) -> Asked:
-    return Asked(opened.node, raw, item, CertificateDataByIdRequest(), None, "")
+def _not_typed(opened: Opened, raw: bytes, item: RequestItem) -> Case:
+    return Case(opened.node, raw, item, NOT_TYPED, NOT_NAMED, "")
 
 
-def _read_one(opened: Opened, raw: bytes, item: RequestItem, now_ms: int, out: Read) -> None:
+def _read_one(
+    opened: Opened, raw: bytes, item: RequestItem, province: str, now_ms: int
+) -> tuple[Case, Refusal | None]:
+    """The request with its data typed, and why it is not to be judged if it is not well formed."""
     try:
         data = decode_data(item)
     except LotError:
-        out.refused.append((_untyped(opened, raw, item), Refusal(statuses.BAD_VALUE, "form")))
-        return
-    if not isinstance(data, CertificateDataByIdRequest):
-        out.refused.append((_untyped(opened, raw, item), Refusal(statuses.NOT_OFFERED, "interface")))
-        return
+        return _not_typed(opened, raw, item), Refusal(statuses.BAD_VALUE, "form")
+    if data is None:
+        return _not_typed(opened, raw, item), Refusal(statuses.NOT_OFFERED, "interface")
     digest = request_digest(item.interface, item.application, item.head, data)
+    form, refusal = _form(item, data, province, now_ms)
+    return Case(opened.node, raw, item, data, form, digest), refusal
+
+
+def _form(item: RequestItem, data: Asked, province: str, now_ms: int) -> tuple[Form, Refusal | None]:
     if item.deadline > now_ms + MAX_DEADLINE_AHEAD_MS + CLOCK_TOLERANCE_MS:
-        out.refused.append((Asked(opened.node, raw, item, data, None, digest), Refusal(statuses.BAD_VALUE, "deadline")))
-        return
+        return NOT_NAMED, Refusal(statuses.BAD_VALUE, "deadline")
     try:
-        identifier = check_form(TYPED[item.interface], item.head, data)
+        form = check_form(INTERFACES[item.interface], item.head, data)
     except RefusedError as error:
-        refusal = Refusal(error.code, "form", "", error.detail)
-        out.refused.append((Asked(opened.node, raw, item, data, None, digest), refusal))
-    else:
-        out.asked.append(Asked(opened.node, raw, item, data, identifier, digest))
+        return NOT_NAMED, Refusal(error.code, "form", "", error.detail)
+    if form.code and form.code.province != province:
+        return form, Refusal(statuses.CODE_UNKNOWN, "issuer", "", "该政务服务码不由本省签发")
+    return form, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 
 from broker.bus import telemetry
 from broker.bus.clock import apart_ms, now_ms
+from broker.bus.kafka import KafkaFailure
 from broker.bus.redis import RedisFailure
 from schemas.lot import CLOCK_TOLERANCE_MS
 from schemas.presence import JWS_TYPE, PERIOD_SECONDS, Presence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from broker.bus.keys import KeySigner
     from broker.registry.reader import RegistryReader
 
+_LEAVE_SECONDS = 1.0
 _KAFKA_SECONDS = 2.0  # a heartbeat not acknowledged within it: Kafka is away, evidence cannot be written
 
 
@@ -53,6 +56,12 @@ class PresenceLoop:
             self._open(reason)
             await self._say(reason)
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def leave(self) -> None:
+        """Say that this agent is going, so that nobody waits for it; Kafka may be away."""
+        with contextlib.suppress(*KafkaFailure, TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._send("stopping")
 
     def _open(self, reason: str) -> None:
         if (not reason) != self._gate.is_set():

@@ -12,8 +12,10 @@ from broker.bus.clock import now_ms
 from broker.bus.greedy import Greedy
 from broker.bus.lots import ExpiredError
 from broker.bus.redis import RedisFailure
-from broker.exchange.flights import Bounds, Expired, Flight, Flights
+from broker.exchange.errors import ConflictError, GoneError, NonceError, RateError, UnavailableError
+from broker.exchange.flights import Bounds, Flight, Flights
 from broker.exchange.ledger import Claim, Claimed, EpochError, RebuildingError
+from broker.exchange.state import Missing, State
 from schemas.items import encode
 from schemas.lot import LotError
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from broker.bus.lots import Lane
-    from broker.exchange.ledger import Known, Ledger
-    from broker.exchange.replies import Answer, ReplyOpener
+    from broker.exchange.ledger import Known, Ledger, Pointer
+    from broker.exchange.replies import ReplyOpener
+    from broker.exchange.state import Answer, Part
     from schemas.items import RequestItem
 
 _ACCEPT_SECONDS = 1.0  # a caller who does not wait is still told whether Kafka has the request
@@ -33,34 +36,14 @@ _STUCK_SECONDS = 1.5
 _CLAIMS_A_CALL = 256
 
 
-class Pending(NamedTuple):
-    """Accepted, durable, not answered yet."""
+class Asking(NamedTuple):
+    """A request on its way in: the provinces it is for, its digest, its application's rate, the caller's nonce."""
 
-    deadline_ms: int
-
-
-class ConflictError(Exception):
-    """The id names another request."""
-
-
-class RateError(Exception):
-    """The application asks faster than it may."""
-
-
-class NonceError(Exception):
-    """The nonce was used for another request."""
-
-
-class GoneError(Exception):
-    """It was answered, and the answer is no longer kept."""
-
-
-class UnavailableError(Exception):
-    """Not now: `part` says what is away, `known` whether nothing was produced."""
-
-    def __init__(self, part: str, *, known: bool = True, retry_after: int = 2) -> None:
-        super().__init__(part)
-        self.part, self.known, self.retry_after = part, known, retry_after
+    item: RequestItem
+    provinces: tuple[str, ...]
+    digest: str
+    per_second: int
+    nonce: str
 
 
 class Exchange:
@@ -75,39 +58,45 @@ class Exchange:
         bounds: Bounds,
         incarnation: str,
         home: Callable[[], int],
+        staffed: Callable[[str], bool],
     ) -> None:
-        self._ledger, self._lanes, self._opener = ledger, lanes, opener
+        self._ledger, self._lanes, self._opener, self._staffed = ledger, lanes, opener, staffed
         self._incarnation, self._home = incarnation, home
         self._claims: Greedy[Claim, Claimed] = Greedy(self._claim_all, max_items=_CLAIMS_A_CALL)
         self._sent: Greedy[str, None] = Greedy(self._sent_all, max_items=_CLAIMS_A_CALL)
         self._settling: set[asyncio.Task[None]] = set()
+        self._hot: dict[str, int] = {}  # applications whose rate is used up, and until when (unix ms)
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.flights = Flights(bounds)
         self.joined: dict[str, asyncio.Event] = {}
 
-    async def ask(
-        self, item: RequestItem, *, province: str, digest: str, per_second: int, nonce: str, wait_seconds: float
-    ) -> Answer | Expired | Pending:
+    async def ask(self, asking: Asking, *, wait_seconds: float) -> State:
         """Publish a request and wait for its end; the same id and digest again joins the first.
 
-        Raises ConflictError, RateError, NonceError, GoneError, UnavailableError.
+        A province without a ready agent is not asked, and its part ends so. Raises ConflictError, RateError,
+        NonceError, GoneError, UnavailableError.
         """
+        item = asking.item
         ends = asyncio.get_running_loop().time() + max(wait_seconds - _WAY_BACK_SECONDS, 0)
-        flight = self.flights.get(item.id)
+        flight, left = self.flights.get(item.id), -1
         if flight is None:
-            self._admit(province, item.application)
-            claim = Claim(item.id, digest, item.deadline, province, item.application, per_second, nonce)
+            claim = self._claim_of(asking)
             claimed = await self._claimed(claim)
+            left = claimed.left
             if claimed.verdict == "expired":
-                return Expired(item.deadline)
+                return State(item.deadline, dict.fromkeys(asking.provinces, Missing.EXPIRED))
             if claimed.verdict in ("answered", "join"):
                 return await self._follow(item.id, ends)
-            flight = self.flights.get(item.id) or self._take_off(claim._replace(deadline_ms=claimed.deadline_ms), item)
-        if flight.claim.digest != digest:
+            flight = self.flights.get(item.id) or self._take_off(claim, claimed, item)
+        if flight.claim.digest != asking.digest:
             raise ConflictError
-        return await self._land(flight, ends)
+        return (await self._land(flight, ends))._replace(left=left)
 
-    async def look(self, request_id: str, application: str) -> Answer | Expired | Pending | None:
+    def hot(self, application: str) -> bool:
+        """Whether this application has used up its rate: it need not even be read before the second is over."""
+        return now_ms() < self._hot.get(application, 0)
+
+    async def look(self, request_id: str, application: str) -> State | None:
         """The state of a request, None when unknown or not this application's; raises GoneError, UnavailableError."""
         known = await self._find(request_id)
         if known is None or known.application != application:
@@ -122,7 +111,7 @@ class Exchange:
     def taken(self, answer: Answer, verdict: int) -> None:
         """The book has taken an item (1), or holds another reply of it already (0)."""
         if verdict == 1:
-            self.flights.end(answer.item.id, answer)
+            self.flights.take(answer.item.id, answer.province, answer)
         elif verdict == 0 and self.flights.get(answer.item.id):
             self._settle_soon(answer.item.id)
 
@@ -142,17 +131,17 @@ class Exchange:
         task.add_done_callback(self._settling.discard)
 
     async def _settle(self, request_id: str) -> None:
-        """End a flight as the book says; there is no other way to say that it has expired."""
+        """End a flight as the book says; there is no other way to say that a part has expired."""
         try:
             known = await self._find(request_id)
-            state = await self._conclude(known) if known else None
+            parts = (await self._conclude(known)).parts if known else {}
         except (GoneError, UnavailableError):
-            state = None
-        if isinstance(state, Pending | None):
-            if flight := self.flights.get(request_id):
-                self.flights.remind(flight)
-        else:
-            self.flights.end(request_id, state)
+            parts = {}
+        for province, part in parts.items():
+            if part is not Missing.PENDING:
+                self.flights.take(request_id, province, part)
+        if flight := self.flights.get(request_id):
+            self.flights.remind(flight)
 
     async def _find(self, request_id: str) -> Known | None:
         try:
@@ -169,6 +158,10 @@ class Exchange:
             raise UnavailableError("answers") from error
         except (EpochError, *RedisFailure) as error:
             raise UnavailableError("redis", retry_after=1) from error
+        if claimed.verdict == "away":
+            raise UnavailableError("agents" if not self._staffed(claim.provinces[0]) else "lane", retry_after=1)
+        if claimed.verdict == "rate":
+            self._hot[claim.application] = (now_ms() // 1000 + 1) * 1000
         refusal = {"conflict": ConflictError, "rate": RateError, "nonce": NonceError}.get(claimed.verdict)
         if refusal:
             raise refusal
@@ -177,22 +170,45 @@ class Exchange:
     async def _claim_all(self, claims: list[Claim]) -> Sequence[Claimed | Exception]:
         return await self._ledger.claim(claims, incarnation=self._incarnation, partition=self._home(), now=now_ms())
 
-    def _admit(self, province: str, application: str) -> None:
-        if self._closing.done():
+    def _claim_of(self, asking: Asking) -> Claim:
+        """What is to be written into the book; raises UnavailableError, RateError when nothing more may begin."""
+        item = asking.item
+        if self._closing.done() or self.flights.full():
             raise UnavailableError("lane", retry_after=1)
-        if self.flights.full(province):
-            raise UnavailableError("lane", retry_after=1)
-        if self.flights.greedy(application):
+        if self.flights.greedy(item.application):
             raise RateError
-        if self._lanes()[province].lots.oldest_seconds() > _STUCK_SECONDS:
+        if any(self._lanes()[one].lots.oldest_seconds() > _STUCK_SECONDS for one in asking.provinces):
             raise UnavailableError("kafka")
+        away = tuple(one for one in asking.provinces if not self._staffed(one) or self.flights.full(one))
+        return Claim(
+            request_id=item.id,
+            digest=asking.digest,
+            deadline_ms=item.deadline,
+            provinces=asking.provinces,
+            application=item.application,
+            away=away,
+            per_second=asking.per_second,
+            nonce=asking.nonce,
+        )
 
-    def _take_off(self, claim: Claim, item: RequestItem) -> Flight:
-        sent = self._lanes()[claim.province].put(encode(replace(item, deadline=claim.deadline_ms)), claim.deadline_ms)
+    def _take_off(self, claim: Claim, claimed: Claimed, item: RequestItem) -> Flight:
+        """Send the request to every province that has not ended; the book knows which those are."""
+        fresh = claimed.verdict == "new"
+        away = claim.away if fresh else ()
+        claim = claim._replace(deadline_ms=claimed.deadline_ms, provinces=claimed.provinces, away=away)
+        body = encode(replace(item, deadline=claim.deadline_ms))
+        sends = [self._lanes()[one].put(body, claim.deadline_ms) for one in claimed.to_ask]
+        sent: asyncio.Future[Any] = sends[0] if len(sends) == 1 else asyncio.gather(*sends)
         sent.add_done_callback(lambda done: self._note_sent(claim.request_id, done))
-        return self.flights.begin(claim, sent)
+        flight = self.flights.begin(claim, claimed.to_ask, sent)
+        if flight.state.final:  # nobody was there to be asked
+            self.flights.drop(claim.request_id)
+            flight.ended.set_result(None)
+        elif not fresh:  # what had ended before lies in the book
+            self._settle_soon(claim.request_id)
+        return flight
 
-    def _note_sent(self, request_id: str, done: asyncio.Future[int]) -> None:
+    def _note_sent(self, request_id: str, done: asyncio.Future[Any]) -> None:
         if not done.cancelled() and done.exception() is None and self.flights.get(request_id):
             self._sent.put(request_id)
 
@@ -200,7 +216,7 @@ class Exchange:
         await self._ledger.sent(request_ids)
         return [None] * len(request_ids)
 
-    async def _land(self, flight: Flight, ends: float) -> Answer | Expired | Pending:
+    async def _land(self, flight: Flight, ends: float) -> State:
         """Wait for the flight's end; past the caller's wait, or when Kafka is silent, say what is known of it."""
         ended, sent = flight.ended, flight.sent
         left = max(ends - asyncio.get_running_loop().time(), 0)
@@ -208,27 +224,28 @@ class Exchange:
         if not ended.done() and sent.done() and sent.exception() is None:
             await _first([ended, self._closing], ends - asyncio.get_running_loop().time())
         if ended.done():
-            return ended.result()
+            return flight.state
         if not sent.done():
             raise UnavailableError("kafka", known=False)
         if sent.exception() is None or isinstance(sent.exception(), ExpiredError):
-            return Pending(flight.claim.deadline_ms)
+            return flight.state._replace(parts=dict(flight.parts))
         if self.flights.drop(flight.claim.request_id):  # the produce failed for good: a repeat may produce again
             with contextlib.suppress(*RedisFailure):
                 await self._ledger.fail(flight.claim.request_id)
         raise UnavailableError("kafka", known=False)
 
-    async def _follow(self, request_id: str, ends: float) -> Answer | Expired | Pending:
+    async def _follow(self, request_id: str, ends: float) -> State:
         """Wait for the end of a request that another instance, or an earlier call, began."""
         event = self.joined.setdefault(request_id, asyncio.Event())
         try:
             while True:
+                event.clear()
                 known = await self._find(request_id)
                 if known is None:
                     raise UnavailableError("answers")
                 state = await self._conclude(known)
                 left = ends - asyncio.get_running_loop().time()
-                if not isinstance(state, Pending):
+                if state.final:
                     return state
                 if left <= 0 or self._closing.done():
                     if known.sent:
@@ -239,15 +256,20 @@ class Exchange:
         finally:
             self.joined.pop(request_id, None)
 
-    async def _conclude(self, known: Known) -> Answer | Expired | Pending:
-        if not known.pointer:
-            return Expired(known.deadline_ms) if known.drained_ms > known.deadline_ms else Pending(known.deadline_ms)
-        lot_id, place, appended = known.pointer.split("/")
+    async def _conclude(self, known: Known) -> State:
+        """Every part as the book has it: an answer is opened, a part without one has expired once all was read."""
+        missing = Missing.EXPIRED if known.drained_ms > known.deadline_ms else Missing.PENDING
+        parts: dict[str, Part] = dict.fromkeys(known.provinces, missing)
+        for province, pointer in known.parts.items():
+            parts[province] = await self._opened(pointer) if pointer else Missing.UNAVAILABLE
+        return State(known.deadline_ms, parts)
+
+    async def _opened(self, pointer: Pointer) -> Answer:
         try:
-            record = await self._ledger.lot(lot_id)
+            record = await self._ledger.lot(pointer.lot_id)
             if record is None:
                 raise GoneError
-            return self._opener.open(record, int(appended))[1][int(place)]
+            return self._opener.open(record, pointer.appended_ms)[1][pointer.place]
         except RedisFailure as error:
             raise UnavailableError("redis", retry_after=1) from error
         except LotError as error:  # its key was revoked meanwhile

@@ -7,12 +7,13 @@ import heapq
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker.bus import telemetry
+from broker.exchange.state import Missing, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from broker.exchange.ledger import Claim
-    from broker.exchange.replies import Answer
+    from broker.exchange.state import Part
 
 _SLACK = 1_024
 
@@ -25,18 +26,18 @@ class Bounds(NamedTuple):
     per_application: int
 
 
-class Expired(NamedTuple):
-    """No reply was appended by the deadline, and the reply partition was read past it."""
-
-    deadline_ms: int
-
-
 class Flight(NamedTuple):
-    """One request under way: what was claimed, how it ends, when Kafka had it."""
+    """One request under way: what was claimed, what came of each province, when all did, when Kafka had it."""
 
     claim: Claim
-    ended: asyncio.Future[Answer | Expired]
-    sent: asyncio.Future[int]
+    parts: dict[str, Part]
+    asked: Sequence[str]  # the provinces we sent it to
+    ended: asyncio.Future[None]
+    sent: asyncio.Future[object]
+
+    @property
+    def state(self) -> State:
+        return State(self.claim.deadline_ms, self.parts)
 
 
 class Flights:
@@ -57,33 +58,40 @@ class Flights:
     def get(self, request_id: str) -> Flight | None:
         return self._by_id.get(request_id)
 
-    def full(self, province: str) -> bool:
-        """Whether nothing more may go to this province now."""
+    def full(self, province: str = "") -> bool:
+        """Whether nothing more may go to this province now, or without one to any."""
         return len(self._by_id) >= self._bounds.in_all or self._counts.get(province, 0) >= self._bounds.per_lane
 
     def greedy(self, application: str) -> bool:
         """Whether this application has as much under way as it may."""
         return self._counts.get("@" + application, 0) >= self._bounds.per_application
 
-    def begin(self, claim: Claim, sent: asyncio.Future[int]) -> Flight:
+    def begin(self, claim: Claim, asked: Sequence[str], sent: asyncio.Future[object]) -> Flight:
         """Enter a request; done before anything can be sent, because a reply may be faster than we are."""
-        flight = Flight(claim, asyncio.get_running_loop().create_future(), sent)
+        parts: dict[str, Part] = dict.fromkeys(claim.provinces, Missing.PENDING)
+        parts |= dict.fromkeys(claim.away, Missing.UNAVAILABLE)
+        flight = Flight(claim, parts, asked, asyncio.get_running_loop().create_future(), sent)
         self._by_id[claim.request_id] = flight
         self.remind(flight)
-        self._count(claim, 1)
+        self._count(flight, 1)
         return flight
 
-    def end(self, request_id: str, result: Answer | Expired) -> None:
-        """A request has ended; whoever waits here is told."""
-        flight = self.drop(request_id)
-        if flight and not flight.ended.done():
-            flight.ended.set_result(result)
+    def take(self, request_id: str, province: str, part: Part) -> None:
+        """A province's part has ended; when it was the last one, whoever waits here is told."""
+        flight = self._by_id.get(request_id)
+        if flight is None or flight.parts.get(province) is not Missing.PENDING:
+            return
+        flight.parts[province] = part
+        if flight.state.final:
+            self.drop(request_id)
+            if not flight.ended.done():
+                flight.ended.set_result(None)
 
     def drop(self, request_id: str) -> Flight | None:
-        """Take a request out without an end: it was never sent."""
+        """Take a request out of the table."""
         flight = self._by_id.pop(request_id, None)
         if flight:
-            self._count(flight.claim, -1)
+            self._count(flight, -1)
         return flight
 
     def remind(self, flight: Flight) -> None:
@@ -108,7 +116,7 @@ class Flights:
             heapq.heappop(self._deadlines)
         return bool(self._deadlines) and self._deadlines[0][0] <= now
 
-    def _count(self, claim: Claim, step: int) -> None:
-        for name in (claim.province, "@" + claim.application):
+    def _count(self, flight: Flight, step: int) -> None:
+        for name in (*flight.asked, "@" + flight.claim.application):
             self._counts[name] = self._counts.get(name, 0) + step
         telemetry.IN_FLIGHT.set(len(self._by_id))

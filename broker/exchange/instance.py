@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from broker.bus.lots import Packer
     from broker.exchange.flights import Bounds
     from broker.exchange.ledger import Ledger
+    from broker.exchange.presence import PresenceReader
     from broker.exchange.replies import ReplyOpener
 
 _TICK_SECONDS = 0.5
@@ -58,6 +59,7 @@ class Instance:
         packer: Packer,
         opener: ReplyOpener,
         kafka: AIOKafkaProducer,
+        presence: PresenceReader,
         bounds: Bounds,
     ) -> None:
         self._node, self._ledger, self._packer, self._kafka = node, ledger, packer, kafka
@@ -78,7 +80,9 @@ class Instance:
             bounds=bounds,
             incarnation=self._leases.incarnation,
             home=lambda: self._home,
+            staffed=presence.roll.staffed,
         )
+        self._presence = presence
         exchange = self.exchange
         reader = partial(
             ReplyReader, bootstrap=bootstrap, topic=reply_topic(node), ledger=ledger, opener=opener, kafka=kafka
@@ -90,7 +94,8 @@ class Instance:
     async def run(self) -> None:
         """Live until an error; whoever keeps the process starts it again."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._keep, self._reader.run, self._drainer.run, self._probe_often, self._hear):
+            keeping = (self._keep, self._probe_often, self._hear)
+            for part in (*keeping, self._reader.run, self._drainer.run, self._presence.run):
                 tasks.create_task(part())
 
     async def stop(self) -> None:

@@ -33,37 +33,47 @@ class RebuildingError(Exception):
 
 
 # A request is a hash: d digest, x deadline, i incarnation, t claimed at, p reply partitions (a taken-over request has
-# several, the latest last), v province, u application,
-# f "1" once its produce failed, s "1" once it is durable in Kafka,
-# a answer (lot/place/append ms), w when it was written.
+# several, the latest last), v provinces, u application, f "1" once its produce failed, s "1" once it is durable in
+# Kafka, and of each province that has ended a<province>: its answer (lot/place/append ms/written ms), or "-" when it
+# was not asked because it had no agent.
 # ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
-# id, digest, deadline, province, application, rate, nonce.
+# id, digest, deadline, provinces, those of them without an agent, application, rate, nonce.
 _CLAIM = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
 local whole = redis.call('HLEN', base .. 'rebuilt') >= tonumber(ARGV[4])
 local now, out = tonumber(ARGV[5]), {}
-for n = 6, #ARGV, 7 do
-  local id, digest, deadline, province = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-  local application, rate, nonce = ARGV[n + 4], tonumber(ARGV[n + 5]), ARGV[n + 6]
+local function unanswered(key, provinces)
+  local left = {}
+  for p in string.gmatch(provinces, '[^,]+') do
+    if redis.call('HEXISTS', key, 'a' .. p) == 0 then left[#left + 1] = p end
+  end
+  return table.concat(left, ',')
+end
+for n = 6, #ARGV, 8 do
+  local id, digest, deadline, provinces, away = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4]
+  local application, rate, nonce = ARGV[n + 5], tonumber(ARGV[n + 6]), ARGV[n + 7]
   local key = base .. 'req:' .. id
-  local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'a', 's', 't')
+  local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'v', 's', 't')
   local verdict
   if r[1] then
+    local left = unanswered(key, r[6])
     if r[1] ~= digest then verdict = {'conflict'}
-    elseif r[6] then verdict = {'answered', r[6], r[2]}
+    elseif left == '' then verdict = {'answered', '', r[2]}
     elseif tonumber(r[2]) <= now then verdict = {'join', '', r[2]}
-    elseif r[3] == ARGV[2] and r[5] ~= '1' then verdict = {'mine', '', r[2]}
+    elseif r[3] == ARGV[2] and r[5] ~= '1' then verdict = {'mine', left, r[2]}
     elseif r[5] ~= '1' and (r[7] == '1' or now - tonumber(r[8] or '0') < 10000)
         and redis.call('GET', base .. 'lease:' .. string.match(r[4], '%d+$')) == r[3] .. ':home' then
       redis.call('SET', base .. 'join:' .. id, '1', 'PX', 700000)
       verdict = {'join', '', r[2]}
     else
       redis.call('HSET', key, 'i', ARGV[2], 'p', r[4] .. ',' .. ARGV[3], 'f', '0', 't', now)
-      verdict = {'again', '', r[2]}
+      verdict = {'again', left, r[2]}
     end
+    verdict[4], verdict[5] = '-1', r[6]
   elseif tonumber(deadline) <= now then verdict = {'expired'}
   elseif not whole then verdict = {'rebuilding'}
+  elseif away == provinces and not string.find(provinces, ',', 1, true) then verdict = {'away'}
   else
     local second = base .. 'rate:' .. application .. ':' .. math.floor(now / 1000)
     local used = redis.call('INCR', second)
@@ -74,10 +84,12 @@ for n = 6, #ARGV, 7 do
       if seen and seen ~= id then verdict = {'nonce'} end
     end
     if not verdict then
-      redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', province, 'u', application,
+      redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', provinces, 'u', application,
         't', now)
+      for p in string.gmatch(away, '[^,]+') do redis.call('HSET', key, 'a' .. p, '-') end
       redis.call('PEXPIREAT', key, tonumber(deadline) + 1200000)
-      verdict = {'new', '', deadline}
+      local to_ask = away == '' and provinces or unanswered(key, provinces)
+      verdict = {'new', to_ask, deadline, tostring(rate - used), provinces}
     end
   end
   out[#out + 1] = verdict
@@ -86,7 +98,7 @@ return out
 """
 
 # ARGV: epoch, partition, next offset, read up to (append ms), now, then of each lot its id and bytes and the number
-# of its items, then of each item id, place, append ms, digest, deadline, province, application.
+# of its items, then of each item id, place, append ms, digest, deadline, province, application, provinces asked.
 # Of each item: 1 taken, 0 answered by another reply, -1 came too late, -2 another request's or another province's.
 _ANSWER = """
 local base = KEYS[1]
@@ -98,19 +110,19 @@ while n <= #ARGV do
   n = n + 3
   for _ = 1, items do
     local id, place, at, digest = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-    local deadline, province, application = ARGV[n + 4], ARGV[n + 5], ARGV[n + 6]
-    n = n + 7
-    local key, pointer = base .. 'req:' .. id, lot .. '/' .. place .. '/' .. at
-    local r = redis.call('HMGET', key, 'a', 'x', 'd', 'v', 'u')
+    local deadline, province, application, sources = ARGV[n + 4], ARGV[n + 5], ARGV[n + 6], ARGV[n + 7]
+    n = n + 8
+    local key, pointer = base .. 'req:' .. id, lot .. '/' .. place .. '/' .. at .. '/'
+    local r = redis.call('HMGET', key, 'a' .. province, 'x', 'd', 'v', 'u')
     local verdict = 1
-    if r[1] then verdict = (r[1] == pointer) and 1 or 0
+    if r[1] then verdict = (string.sub(r[1], 1, #pointer) == pointer) and 1 or 0
     elseif tonumber(at) > tonumber(r[2] or deadline) then verdict = -1
     elseif r[3] and digest ~= '' and (r[3] ~= digest or r[5] ~= application) then verdict = -2
-    elseif r[4] and r[4] ~= province then verdict = -2
+    elseif r[4] and not string.find(',' .. r[4] .. ',', ',' .. province .. ',', 1, true) then verdict = -2
     else
-      redis.call('HSET', key, 'a', pointer, 'w', now)
+      redis.call('HSET', key, 'a' .. province, pointer .. now)
       if not r[3] then
-        redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', '', 'p', ARGV[2], 'v', province, 'u', application)
+        redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', '', 'p', ARGV[2], 'v', sources, 'u', application)
       end
       redis.call('PEXPIREAT', key, math.max(now, tonumber(r[2] or deadline)) + 1200000)
       if redis.call('EXISTS', base .. 'join:' .. id) == 1 then redis.call('PUBLISH', base .. 'answered', id) end
@@ -146,40 +158,51 @@ if redis.call('GET', KEYS[1] .. 'epoch') ~= ARGV[1] then return end
 redis.call('HSET', KEYS[1] .. 'rebuilt', ARGV[2], ARGV[1])
 """
 
-# ARGV: epoch, home partition, incarnation, now, then of each item id, digest, deadline, province, application.
+# ARGV: epoch, home partition, incarnation, now, then of each item id, digest, deadline, provinces, those without an
+# agent, application.
 _REWRITE = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
-for n = 5, #ARGV, 5 do
+for n = 5, #ARGV, 6 do
   local key = base .. 'req:' .. ARGV[n]
   if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
     redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 't', ARGV[4], 'p', ARGV[2])
-    redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 4])
+    redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 5])
+    for p in string.gmatch(ARGV[n + 4], '[^,]+') do redis.call('HSET', key, 'a' .. p, '-') end
     redis.call('PEXPIREAT', key, tonumber(ARGV[n + 2]) + 1200000)
   end
 end
 return 1
 """
 
+_AWAY = "-"
+
 
 class Claim(NamedTuple):
-    """One request to be written into the book before it is produced."""
+    """One request to be written into the book before it is produced; `away` are those provinces without an agent."""
 
     request_id: str
     digest: str
     deadline_ms: int
-    province: str
+    provinces: tuple[str, ...]
     application: str
+    away: tuple[str, ...] = ()
     per_second: int = 0
     nonce: str = ""
 
 
 class Claimed(NamedTuple):
-    """What the book says: `verdict` is new, again, mine, join, answered, expired, conflict, rate, nonce."""
+    """What the book says: `verdict` is new, again, mine, join, answered, away, expired, conflict, rate, nonce.
+
+    `to_ask` are the provinces that have not ended, of all `provinces` in the book; `left` is the rest of the
+    application's rate in this second, -1 where it was not asked.
+    """
 
     verdict: str
-    pointer: str = ""
+    to_ask: tuple[str, ...] = ()
     deadline_ms: int = 0
+    left: int = -1
+    provinces: tuple[str, ...] = ()
 
 
 class ReplyEntry(NamedTuple):
@@ -192,6 +215,7 @@ class ReplyEntry(NamedTuple):
     deadline_ms: int
     province: str
     application: str
+    sources: tuple[str, ...]
 
 
 class ReplyLot(NamedTuple):
@@ -202,15 +226,23 @@ class ReplyLot(NamedTuple):
     entries: Sequence[ReplyEntry]
 
 
+class Pointer(NamedTuple):
+    """Where an answer lies: its reply lot and the place in it, when Kafka appended it and when we wrote it (ms)."""
+
+    lot_id: str
+    place: int
+    appended_ms: int
+    written_ms: int
+
+
 class Known(NamedTuple):
-    """What the book holds of one request."""
+    """What the book holds of one request; `parts` are the provinces that have ended."""
 
     deadline_ms: int
-    province: str
+    provinces: tuple[str, ...]
     application: str
-    pointer: str
+    parts: dict[str, Pointer | None]  # None: it had no agent
     sent: bool
-    written_ms: int
     drained_ms: int  # how far all of its reply partitions were read
 
 
@@ -241,7 +273,8 @@ class Ledger:
                 one.request_id,
                 one.digest,
                 one.deadline_ms,
-                one.province,
+                ",".join(one.provinces),
+                ",".join(one.away),
                 one.application,
                 one.per_second,
                 one.nonce,
@@ -270,7 +303,7 @@ class Ledger:
         for lot in lots:
             args += [lot.lot_id, _lot_encode(lot.record), len(lot.entries)]
             for entry in lot.entries:
-                args += entry
+                args += [*entry[:-1], ",".join(entry.sources or (entry.province,))]
         verdicts = await self._answer(keys=[self.base], args=args)
         if verdicts == b"epoch":
             raise EpochError
@@ -280,7 +313,8 @@ class Ledger:
         """Write in-flight records again after Redis was emptied, into this life of it."""
         args: list[str | bytes | int] = [epoch, partition, incarnation, now_ms()]
         for one in claims:
-            args += [one.request_id, one.digest, one.deadline_ms, one.province, one.application]
+            args += [one.request_id, one.digest, one.deadline_ms]
+            args += [",".join(one.provinces), ",".join(one.away), one.application]
         if await self._rewrite(keys=[self.base], args=args) == b"epoch":
             raise EpochError
 
@@ -314,25 +348,23 @@ class Ledger:
     async def find(self, request_id: str) -> Known | None:
         """What is known of a request; raises RebuildingError for an unknown one while the book is not whole."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"{self.base}req:{request_id}", ["x", "p", "v", "u", "a", "w", "s"])
+            pipe.hgetall(f"{self.base}req:{request_id}")
             pipe.hgetall(f"{self.base}drained")
             pipe.hlen(f"{self.base}rebuilt")
             row, drained, rebuilt = await pipe.execute()
-        if row[0] is None:
+        if not row:
             if rebuilt < LANE_PARTITIONS:
                 raise RebuildingError
             return None
-        deadline, partitions, province, application, pointer, written, sent = (
-            part.decode() if part else "" for part in row
-        )
+        told = {name.decode(): value.decode() for name, value in row.items()}
+        provinces = tuple(told["v"].split(","))
         return Known(
-            deadline_ms=int(deadline),
-            province=province,
-            application=application,
-            pointer=pointer,
-            sent=sent == "1",
-            written_ms=int(written or 0),
-            drained_ms=min(int(drained.get(place.encode(), 0)) for place in partitions.split(",")),
+            deadline_ms=int(told["x"]),
+            provinces=provinces,
+            application=told["u"],
+            parts={one: _pointer(told[f"a{one}"]) for one in provinces if f"a{one}" in told},
+            sent=told.get("s") == "1",
+            drained_ms=min(int(drained.get(place.encode(), 0)) for place in told["p"].split(",")),
         )
 
     async def lot(self, lot_id: str) -> WireRecord | None:
@@ -344,4 +376,18 @@ class Ledger:
 def _claimed(row: list[str]) -> Claimed | Exception:
     if row[0] == "rebuilding":
         return RebuildingError()
-    return Claimed(row[0], row[1], int(row[2])) if len(row) > 1 else Claimed(row[0])
+    if len(row) == 1:
+        return Claimed(row[0])
+    verdict, to_ask, deadline, left, provinces = row
+    return Claimed(verdict, _names(to_ask), int(deadline), int(left), _names(provinces))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _pointer(text: str) -> Pointer | None:
+    if text == _AWAY:
+        return None
+    lot_id, place, appended, written = text.split("/")
+    return Pointer(lot_id, int(place), int(appended), int(written))

@@ -14,7 +14,8 @@ from broker.bus.kafka import KafkaFailure, consumer, incoming, send
 from broker.bus.quarantine import quarantined
 from broker.bus.redis import RedisFailure
 from broker.exchange.ledger import EpochError, ReplyEntry, ReplyLot
-from schemas.items import ReplyItem, decode_reply
+from broker.exchange.state import Answer
+from schemas.items import decode_reply
 from schemas.jose import JoseError
 from schemas.lot import MAX_LOT_BYTES, PROBE_TYPE, REPLY_TYPE, LotError, WireRecord
 from schemas.wire import open_lot, parse_headers
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
 
 _RETRY_SECONDS = 0.2
 _LOTS_A_POLL = 64
-
-
-class Answer(NamedTuple):
-    """A reply as it was verified: the item, the province that signed it, and when Kafka appended it (ms)."""
-
-    item: ReplyItem
-    province: str
-    appended_ms: int
 
 
 class ReplyOpener:
@@ -203,4 +196,13 @@ class ReplyReader:
 
 def _entry(place: int, answer: Answer) -> ReplyEntry:
     item = answer.item
-    return ReplyEntry(item.id, place, answer.appended_ms, item.digest, item.deadline, answer.province, item.application)
+    return ReplyEntry(
+        item.id,
+        place,
+        answer.appended_ms,
+        item.digest,
+        item.deadline,
+        answer.province,
+        item.application,
+        item.sources,
+    )

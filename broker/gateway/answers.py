@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,13 +10,12 @@ from starlette.responses import Response
 
 from broker.bus.clock import now_ms
 from schemas import statuses
-from schemas.items import NO_DATA
 from schemas.statuses import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from broker.exchange.replies import Answer
+    from broker.gateway.merging import Told
 
 _encode = msgspec.json.Encoder().encode
 _JSON, _PROBLEM = "application/json", "application/problem+json"
@@ -77,26 +77,44 @@ def problem(error: Problem) -> Response:
 
 
 def plain(status: int, request_id: str = "", message: str = "") -> Response:
-    """200 with a status and no data: refused before, or expired."""
+    """200 with a status and no data: refused before anybody was asked."""
     return Response(_encode({"head": head_of(status, request_id, message)}), 200, media_type=_JSON)
 
 
 def accepted(request_id: str, deadline_ms: int) -> Response:
-    """202: accepted, not final yet."""
+    """202: accepted, nothing of it to be told yet."""
     message = "已受理，结果可稍后查询"
     head = head_of(statuses.OK, request_id, message, deadline=deadline_ms, final=False)
-    headers = {"Location": f"/v1/requests/{request_id}", "Retry-After": "1"}
-    return Response(_encode({"head": head}), 202, headers, _JSON)
+    return Response(_encode({"head": head}), 202, _later(request_id), _JSON)
 
 
-def answered(answer: Answer) -> Response:
-    """200 with what the province said."""
-    item = answer.item
-    more: dict[str, object] = {"evidence": item.evidence}
-    if item.scenario:
-        more["scenario"] = item.scenario
-    status = item.status if item.status in STATUSES else statuses.OTHER
-    body: dict[str, object] = {"head": head_of(status, item.id, item.message, **more)}
-    if bytes(item.data) != bytes(NO_DATA):
-        body["data"] = item.data
-    return Response(_encode(body), 200, media_type=_JSON)
+def answered(
+    request_id: str,
+    told: Told,
+    *,
+    http: int = 200,
+    deadline_ms: int | None = None,
+    links: Mapping[str, str] = MappingProxyType({}),
+) -> Response:
+    """What the provinces said; with a deadline it is not final, and says where to look again.
+
+    `links` are the addresses of files by the 32 random hex digits that stand in their place on the wire.
+    """
+    more: dict[str, object] = {}
+    if told.evidence:
+        more["evidence"] = told.evidence
+    if told.scenario:
+        more["scenario"] = told.scenario
+    if deadline_ms is not None:
+        more |= {"deadline": deadline_ms, "final": False}
+    body: dict[str, object] = {"head": head_of(told.status, request_id, told.message, **more)}
+    if told.data is not None:
+        body["data"] = told.data
+    content = _encode(body)
+    for name, address in links.items():
+        content = content.replace(f'"fileUrl":"{name}"'.encode(), f'"fileUrl":"{address}"'.encode())
+    return Response(content, http, None if deadline_ms is None else _later(request_id), _JSON)
+
+
+def _later(request_id: str) -> dict[str, str]:
+    return {"Location": f"/v1/requests/{request_id}", "Retry-After": "1"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,75 +14,32 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from broker.bus import telemetry
-from broker.bus.clock import now_ms
-from broker.bus.redis import prefix
 from broker.gateway.answers import Problem, problem
+from broker.gateway.dialects import spoken
+from broker.gateway.docs import docs_routes
 from broker.gateway.openapi import document
-from broker.gateway.sharing import bounded
-from broker.gateway.tokens import ASSERTION_TYPE, TOKEN_SECONDS, check_assertion, issue
 from schemas import statuses
-from schemas.interfaces import TYPED
+from schemas.interfaces import INTERFACES
 from schemas.lot import LotError
-from schemas.statuses import RefusedError
+from schemas.registry import Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from redis.asyncio import Redis
     from starlette.requests import Request
 
-    from broker.bus.keys import KeySigner
+    from broker.gateway.files import FileDesk
+    from broker.gateway.offers import Offers
     from broker.gateway.sharing import Desk
-    from broker.registry.snapshot import Snapshot
+    from broker.gateway.token_endpoint import TokenEndpoint
     from schemas.interfaces import Interface
 
-_MAX_FORM_BYTES = 16_384
-_PATHS = frozenset(row.path for row in TYPED.values())  # other paths may hold anything
+_PATHS = frozenset(row.path for row in INTERFACES.values())  # other paths may hold anything
 
 
-class TokenEndpoint:
-    """POST /oauth2/token: client credentials with a signed assertion (RFC 6749 §4.4, RFC 7523)."""
-
-    def __init__(
-        self, *, node: str, public_url: str, signer: KeySigner, redis: Redis, snapshot: Callable[[], Snapshot]
-    ) -> None:
-        self._node, self._signer, self._redis, self._snapshot = node, signer, redis, snapshot
-        self._audiences = frozenset({node, f"{public_url.rstrip('/')}/oauth2/token"})
-
-    async def grant(self, request: Request) -> Response:
-        """A token for a good assertion, each assertion once."""
-        raw = await bounded(request, _MAX_FORM_BYTES)
-        form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
-        if form.get("grant_type") != "client_credentials":
-            return _oauth_error(400, "unsupported_grant_type", "grant_type 应为 client_credentials")
-        if form.get("client_assertion_type") != ASSERTION_TYPE:
-            return _oauth_error(400, "invalid_request", f"client_assertion_type 应为 {ASSERTION_TYPE}")
-        now = now_ms() // 1000
-        try:
-            claims = check_assertion(
-                form.get("client_assertion", ""),
-                client_id=form.get("client_id", ""),
-                node=self._node,
-                audiences=self._audiences,
-                snapshot=self._snapshot(),
-                now=now,
-            )
-        except RefusedError as error:
-            return _oauth_error(401, "invalid_client", error.detail, error.code)
-        once = f"{prefix(self._node)}jti:{claims.sub}:{claims.jti}"
-        if not await self._redis.set(once, "1", nx=True, ex=600):
-            return _oauth_error(401, "invalid_client", "该断言已使用过，请重新签发", statuses.REPLAYED)
-        token = issue(self._signer, node=self._node, application=claims.sub, now=now)
-        body = {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
-        return JSONResponse(body, headers={"Cache-Control": "no-store"})
-
-
-def _oauth_error(http: int, error: str, description: str, status: int = statuses.UNAUTHENTICATED) -> Response:
-    head = {"status": status, "message": description, "timestamp": now_ms()}
-    return JSONResponse({"error": error, "error_description": description, "head": head}, http)
-
-
-def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> Starlette:
+def build(
+    *, desk: Desk, offers: Offers, files: FileDesk, token: TokenEndpoint, unready: Callable[[], str]
+) -> Starlette:
     """The application of one gateway instance."""
     openapi = orjson.dumps(document())
 
@@ -104,13 +60,17 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
 
     app = Starlette(
         routes=[
-            *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in TYPED.values()),
-            Route("/v1/requests/{request_id}", desk.look, methods=["GET"]),
+            *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in INTERFACES.values()),
+            Route("/v1/requests/{request_id}", _in_dialect(desk.look), methods=["GET"]),
+            Route("/v1/scenes", offers.scenes, methods=["GET"]),
+            Route("/v1/types", offers.types, methods=["GET"]),
+            Route("/v1/files/{ticket}", files.download, methods=["GET"]),
             Route("/oauth2/token", token.grant, methods=["POST"]),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/openapi.json", openapi_json),
+            *docs_routes(),
         ],
         exception_handlers={
             Problem: _on_problem,
@@ -127,9 +87,25 @@ def build(*, desk: Desk, token: TokenEndpoint, unready: Callable[[], str]) -> St
 
 def _sharing(desk: Desk, interface: Interface) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        return await desk.share(request, interface)
+        return _spoken(request, await desk.share(request, interface))
 
     return endpoint
+
+
+def _in_dialect(tell: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return _spoken(request, await tell(request))
+
+    return endpoint
+
+
+def _spoken(request: Request, response: Response) -> Response:
+    """The answer as the calling application reads it."""
+    dialect = getattr(request.state, "dialect", Dialect.CERTLANE)
+    if dialect is Dialect.CERTLANE:
+        return response
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Response(spoken(bytes(response.body), dialect), response.status_code, headers)
 
 
 async def _on_gone(_: Request, _error: Exception) -> Response:
@@ -137,9 +113,9 @@ async def _on_gone(_: Request, _error: Exception) -> Response:
     return Response(status_code=400)
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem(error)
+    return _spoken(request, problem(error))
 
 
 async def _on_http(_: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 from msgspec import Meta, Struct
 
-from schemas.sharing import Head, Short
+from schemas.sharing import Asked, CodeOperator, Head, Short
 
 if TYPE_CHECKING:
     from schemas.interfaces import Interface
@@ -37,7 +37,10 @@ class Request(NamedTuple):
     """A typed request."""
 
     head: HttpHead
-    data: Any
+    data: Asked
+
+
+_BELOW = {"operator": CodeOperator}  # objects within data
 
 
 @cache
@@ -55,16 +58,19 @@ def read_body(raw: bytes, interface: Interface) -> Request:
         raise BodyError('the body should be {"head": {…}, "data": {…}}')
     parts = _fold(loose, {"head": "head", "data": "data"}, "$")
     head, data = parts.get("head"), parts.get("data")
-    assert interface.request is not None
-    return Request(_typed(head, HttpHead, "head"), _typed(data, interface.request, "data"))
+    names = {**_names(interface.request), **interface.aliases}
+    return Request(_typed(head, HttpHead, _names(HttpHead), "head"), _typed(data, interface.request, names, "data"))
 
 
-def _typed(loose: object, kind: type[Struct], place: str) -> Any:
+def _typed(loose: object, kind: type[Struct], names: dict[str, str], place: str) -> Any:
     if loose is None:
         loose = {}
     if not isinstance(loose, dict):
         raise BodyError(f"{place} should be an object")
-    folded = {name: value for name, value in _fold(loose, _names(kind), place).items() if value is not None}
+    folded = {name: value for name, value in _fold(loose, names, place).items() if value is not None}
+    for name, below in _BELOW.items():
+        if isinstance(inner := folded.get(name), dict):
+            folded[name] = _fold(inner, _names(below), f"{place}.{name}")
     try:
         return msgspec.convert(folded, kind)
     except msgspec.ValidationError as error:

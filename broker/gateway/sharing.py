@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
-from broker.exchange.exchange import (
-    ConflictError,
-    GoneError,
-    NonceError,
-    Pending,
-    RateError,
-    UnavailableError,
-)
-from broker.exchange.flights import Expired
-from broker.exchange.routing import route
+from broker.exchange.errors import ConflictError, GoneError, NonceError, RateError, UnavailableError
+from broker.exchange.exchange import Asking
+from broker.exchange.routing import chosen, route, sources_of
+from broker.exchange.state import Answer
 from broker.gateway.answers import Problem, accepted, answered, plain
-from broker.gateway.body import BodyError, read_body
+from broker.gateway.body import BodyError, HttpHead, read_body
+from broker.gateway.doors import rate_headers, too_fast, unavailable
+from broker.gateway.merging import alone, merged
+from broker.gateway.reading import (
+    LARGE_BODY_BYTES,
+    BodyReader,
+    deadline_of,
+    is_json,
+    normal_id,
+    request_id_of,
+    wait_seconds_of,
+)
 from schemas import statuses
-from schemas.form import check_form, purpose
+from schemas.form import check_form, normalised, purpose
+from schemas.interfaces import Subject
 from schemas.items import MAX_TRACE_CHARS, RequestItem, encode, request_digest
-from schemas.lot import MAX_DEADLINE_AHEAD_MS
-from schemas.sharing import Head
+from schemas.sharing import Asked, Head
 from schemas.statuses import RefusedError
 
 if TYPE_CHECKING:
@@ -35,96 +41,125 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from broker.exchange.exchange import Exchange
-    from broker.exchange.replies import Answer
-    from broker.gateway.body import HttpHead
+    from broker.exchange.state import State
+    from broker.gateway.merging import Told
     from broker.gateway.tokens import TokenDesk
     from broker.registry.snapshot import Snapshot
-    from schemas.identifiers import CertificateId
+    from schemas.form import Form
     from schemas.interfaces import Interface
+    from schemas.registry import Application
 
-MAX_BODY_BYTES = 10 << 20
-DEFAULT_WAIT_SECONDS = 5.0
-MAX_WAIT_SECONDS = 60.0
-DEFAULT_DEADLINE_MS = 60_000
-_BODY_SECONDS = 30.0
 _WINDOW_MS = 300_000  # ±5 minutes (DOMAIN §3.4)
-_HEX = frozenset("0123456789abcdef")
 _HEAD_FIELDS = tuple(Head.__struct_fields__)
+
+
+class _Read(NamedTuple):
+    """A request as it was read; `refused` when its values are not as they should be."""
+
+    head: HttpHead
+    data: Asked
+    form: Form | None
+    refused: RefusedError | None
 
 
 class Desk:
     """Takes the seven interfaces' requests, and tells what became of one."""
 
     def __init__(
-        self, *, exchange: Exchange, tokens: TokenDesk, snapshot: Callable[[], Snapshot], unready: Callable[[], str]
+        self,
+        *,
+        exchange: Exchange,
+        tokens: TokenDesk,
+        snapshot: Callable[[], Snapshot],
+        unready: Callable[[], str],
+        bodies: BodyReader,
+        public_url: str,
     ) -> None:
         self._exchange, self._tokens, self._snapshot, self._unready = exchange, tokens, snapshot, unready
+        self._bodies, self._public_url = bodies, public_url.rstrip("/")
 
     async def share(self, request: Request, interface: Interface) -> Response:
         """One call of one interface."""
         received = now_ms()
-        application = self._application(request)
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        application = self.application(request)
+        if self._exchange.hot(application.id):
+            raise too_fast(application)
+        if not is_json(request):
             raise Problem(415, statuses.OTHER)
-        raw = await bounded(request, MAX_BODY_BYTES)
-        try:
-            head, data = read_body(raw, interface)
-        except BodyError as error:
-            raise Problem(400, statuses.BAD_VALUE, str(error)) from error
-        request_id = _request_id(head)
+        raw = await self._bodies.read(request)
+        head, data, form, refused = await _read(raw, interface)
+        request_id = request_id_of(head)
         if not request_id:
-            return self._told(interface, "", statuses.REQUIRED_EMPTY, "", "请填写 head.requestId（32 位十六进制）")
-        self._check_message(head, request, application, received, request_id)
+            refused = RefusedError(statuses.REQUIRED_EMPTY, "请填写 head.requestId（32 位十六进制）")
+        else:
+            self._check_message(head, request, application.id, received, request_id)
+        if refused or form is None:
+            return _refusal(interface, request_id, refused or RefusedError(statuses.BAD_VALUE))
+        deadline = deadline_of(head, received, request_id)
         try:
-            identifier = check_form(interface, head, data)
+            provinces = self._route(interface, head, data, form)
         except RefusedError as error:
-            return self._told(interface, "", error.code, request_id, error.detail)
-        deadline = _deadline(head, received, request_id)
+            return _refusal(interface, request_id, error)
         wire_head = Head(**{name: getattr(head, name) for name in _HEAD_FIELDS})
-        wire_head = msgspec.structs.replace(wire_head, use_for=purpose(head, data))
-        data = msgspec.structs.replace(data, use_for=None)
+        wire_head = replace(wire_head, use_for=purpose(head, data))
+        data = replace(data, use_for=None)
         item = RequestItem(
             id=request_id,
             interface=interface.key,
-            application=application,
+            application=application.id,
             deadline=deadline,
             head=wire_head,
             data=msgspec.Raw(encode(data)),
             address=request.client.host if request.client else None,
             trace=_traceparent(request),
+            sources=provinces if len(provinces) > 1 or chosen(interface, form) else (),
             hops={"received": received},
         )
-        province = self._route(identifier, data, head)
-        if not province:
-            return self._told(interface, "", statuses.NOT_FOUND, request_id, "颁发机构不在本交换区域内")
-        digest = request_digest(interface.key, application, wire_head, data)
-        state = await self._ask(item, province, digest, head.nonce or "", _wait_seconds(request))
-        return self._answer(interface, province, request_id, received, state)
+        digest = request_digest(interface.key, application.id, wire_head, data)
+        asking = Asking(item, provinces, digest, application.per_second, head.nonce or "")
+        wait_seconds = wait_seconds_of(request)
+        state = await self._ask(asking, application, wait_seconds)
+        told = _told(state, whole=bool(item.sources))
+        _count(interface, state, told, received)
+        response = self._written(request_id, state, told, waited=wait_seconds > 0)
+        if state.left >= 0:
+            response.headers.update(rate_headers(application, state.left))
+        return response
 
     async def look(self, request: Request) -> Response:
         """The state of a request: 200 final, 202 not yet, 404, 410."""
-        application = self._application(request)
-        request_id = _normal(request.path_params["request_id"])
+        application = self.application(request)
+        request_id = normal_id(request.path_params["request_id"])
         if not request_id:
             raise Problem(404, statuses.OTHER)
+        state = await self.state(request_id, application.id)
+        if state is None:
+            raise Problem(404, statuses.OTHER, request_id=request_id)
+        response = self._written(request_id, state, _told(state), waited=True)
+        if not state.final:
+            response.status_code = 202
+        return response
+
+    async def state(self, request_id: str, application: str) -> State | None:
+        """What is known of an application's request; raises Problem(410), Problem(503)."""
         try:
-            state = await self._exchange.look(request_id, application)
+            return await self._exchange.look(request_id, application)
         except GoneError as error:
             raise Problem(410, statuses.OTHER, request_id=request_id) from error
         except UnavailableError as error:
-            raise _unavailable(error, request_id) from error
-        if state is None:
-            raise Problem(404, statuses.OTHER, request_id=request_id)
-        return _state(request_id, state)
+            raise unavailable(error, request_id) from error
 
-    def _application(self, request: Request) -> str:
+    def application(self, request: Request) -> Application:
+        """Whose token this call bears; raises Problem(401). Whatever is answered from here on is in its dialect."""
+        snapshot = self._snapshot()
         try:
-            return self._tokens.application_of(
-                request.headers.get("authorization", ""), self._snapshot(), now_ms() // 1000
-            )
+            name = self._tokens.application_of(request.headers.get("authorization", ""), snapshot, now_ms() // 1000)
         except RefusedError as error:
             headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise Problem(401, error.code, error.detail, headers=headers) from error
+        application = snapshot.applications[name]
+        request.state.dialect = application.dialect
+        return application
 
     def _check_message(self, head: HttpHead, request: Request, application: str, now: int, request_id: str) -> None:
         """What a message may carry besides its token is checked when it is there (401)."""
@@ -137,146 +172,105 @@ class Desk:
                 statuses.CLOCK_WINDOW,
                 "head.timestamp 与服务器时间相差超过 5 分钟",
             ),
-            (head.sign is not None, 2001, "本节点尚不接受 head.sign，请去掉后重试"),
+            (head.sign is not None, statuses.SIGN_WRONG, "本节点尚不接受 head.sign，请去掉后重试"),
         )
         for wrong, code, detail in refusals:
             if wrong:
                 raise Problem(401, code, detail, request_id=request_id)
 
-    def _route(self, identifier: CertificateId | None, data: object, head: HttpHead) -> str:
-        scene = self._snapshot().scenes.get(head.scene_code or "")
-        sources = sorted({p for granted in scene.types.values() for p in granted.sources}) if scene else ()
-        assert identifier is not None
-        provinces = route(identifier, getattr(data, "region_codes", None), sources)
-        return provinces[0] if provinces else ""  # one source until fan-out stands
+    def _route(self, interface: Interface, head: HttpHead, data: Asked, form: Form) -> tuple[str, ...]:
+        """The provinces to ask; raises RefusedError when there is none."""
+        snapshot = self._snapshot()
+        provinces = route(form, data.region_codes, sorted(sources_of(snapshot, head.scene_code, interface, data)))
+        if provinces:
+            return provinces
+        if interface.subject is Subject.CODE:
+            raise RefusedError(statuses.CODE_UNKNOWN, "签发地区不在本交换区域内")
+        if data.region_codes:
+            raise RefusedError(statuses.BAD_VALUE, "data.regionCodes 中没有本交换区域的地区")
+        if head.scene_code not in snapshot.scenes:
+            raise RefusedError(statuses.SCENE_UNKNOWN, "请核对 head.sceneCode")
+        raise RefusedError(statuses.NOT_FOUND, "颁发机构不在本交换区域内")
 
-    async def _ask(
-        self, item: RequestItem, province: str, digest: str, nonce: str, wait_seconds: float
-    ) -> Answer | Expired | Pending:
+    async def _ask(self, asking: Asking, application: Application, wait_seconds: float) -> State:
+        request_id = asking.item.id
         if away := self._unready():
-            raise _unavailable(UnavailableError(away), item.id)
-        application = self._snapshot().applications[item.application]
+            raise unavailable(UnavailableError(away), request_id)
         try:
-            return await self._exchange.ask(
-                item,
-                province=province,
-                digest=digest,
-                per_second=application.per_second,
-                nonce=nonce,
-                wait_seconds=wait_seconds,
-            )
+            return await self._exchange.ask(asking, wait_seconds=wait_seconds)
         except ConflictError as error:
-            raise Problem(409, statuses.OTHER, request_id=item.id) from error
+            raise Problem(409, statuses.OTHER, request_id=request_id) from error
         except GoneError as error:
-            raise Problem(410, statuses.OTHER, request_id=item.id) from error
+            raise Problem(410, statuses.OTHER, request_id=request_id) from error
         except NonceError as error:
-            raise Problem(401, statuses.REPLAYED, "head.nonce 已用于另一个请求", request_id=item.id) from error
+            raise Problem(401, statuses.REPLAYED, "head.nonce 已用于另一个请求", request_id=request_id) from error
         except RateError as error:
-            raise Problem(429, statuses.RATE_LIMITED, request_id=item.id, headers={"Retry-After": "1"}) from error
+            raise too_fast(application, request_id) from error
         except UnavailableError as error:
-            raise _unavailable(error, item.id) from error
+            raise unavailable(error, request_id) from error
 
-    def _answer(
-        self, interface: Interface, province: str, request_id: str, received: int, state: Answer | Expired | Pending
-    ) -> Response:
-        if not isinstance(state, Pending):
-            status = statuses.TIMED_OUT if isinstance(state, Expired) else state.item.status
-            known = status if status in statuses.STATUSES else statuses.OTHER
-            telemetry.REQUESTS.labels(interface.key, province, known).inc()
-            telemetry.REQUEST_SECONDS.observe((now_ms() - received) / 1000)
-        return _state(request_id, state)
-
-    @staticmethod
-    def _told(interface: Interface, province: str, status: int, request_id: str, detail: str = "") -> Response:
-        telemetry.REQUESTS.labels(interface.key, province, status).inc()
-        return plain(status, request_id, f"{statuses.STATUSES[status].message}：{detail}" if detail else "")
-
-
-def _state(request_id: str, state: Answer | Expired | Pending) -> Response:
-    if isinstance(state, Pending):
+    def _written(self, request_id: str, state: State, told: Told, *, waited: bool) -> Response:
+        """200 with what there is, 202 when there is nothing yet."""
+        if state.final:
+            return answered(request_id, told, links=self._links(request_id, state))
+        if told.status == statuses.PARTIAL:
+            links = self._links(request_id, state)
+            return answered(request_id, told, deadline_ms=state.deadline_ms, links=links)
+        if told.data is not None and waited:
+            return answered(request_id, told, http=202, deadline_ms=state.deadline_ms)
         return accepted(request_id, state.deadline_ms)
-    if isinstance(state, Expired):
-        return plain(statuses.TIMED_OUT, request_id)
-    return answered(state)
+
+    def _links(self, request_id: str, state: State) -> dict[str, str]:
+        """The address of each sealed file by its name on the wire."""
+        return {
+            ticket.address: f"{self._public_url}/v1/files/{request_id}{ticket.address}"
+            for part in state.parts.values()
+            if isinstance(part, Answer)
+            for ticket in part.item.tickets
+        }
+
+
+def _told(state: State, *, whole: bool = False) -> Told:
+    """What is known by now; `whole`: it says of each province what came of it."""
+    parts = state.parts.values()
+    whole = whole or len(parts) > 1 or any(isinstance(part, Answer) and part.item.sources for part in parts)
+    return merged(state) if whole else alone(next(iter(parts)))
+
+
+async def _read(raw: bytes, interface: Interface) -> _Read:
+    """The typed request in its one form; what is large is read beside the loop."""
+    if len(raw) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(_read_now, raw, interface)
+    return _read_now(raw, interface)
+
+
+def _read_now(raw: bytes, interface: Interface) -> _Read:
+    try:
+        head, data = read_body(raw, interface)
+    except BodyError as error:
+        raise Problem(400, statuses.BAD_VALUE, str(error)) from error
+    try:
+        data = normalised(data)
+        return _Read(head, data, check_form(interface, head, data), None)
+    except RefusedError as error:
+        return _Read(head, data, None, error)
+
+
+def _refusal(interface: Interface, request_id: str, error: RefusedError) -> Response:
+    """200 with the reason: refused before any province was asked."""
+    telemetry.REQUESTS.labels(interface.key, "", error.code).inc()
+    message = statuses.STATUSES[error.code].message
+    return plain(error.code, request_id, f"{message}：{error.detail}" if error.detail else "")
+
+
+def _count(interface: Interface, state: State, told: Told, received: int) -> None:
+    if state.final:
+        province = next(iter(state.parts)) if len(state.parts) == 1 else ""
+        telemetry.REQUESTS.labels(interface.key, province, told.status).inc()
+        telemetry.REQUEST_SECONDS.observe((now_ms() - received) / 1000)
 
 
 def _traceparent(request: Request) -> str | None:
     """The caller's trace context; what cannot be one is passed over (W3C Trace Context)."""
     told = request.headers.get("traceparent", "")
     return told if 0 < len(told) <= MAX_TRACE_CHARS and told.isascii() else None
-
-
-async def bounded(request: Request, max_bytes: int) -> bytes:
-    """The body, at most so long whatever its length header says; raises Problem(413)."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise Problem(413, statuses.OTHER)
-    out = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for part in request.stream():
-                out += part
-                if len(out) > max_bytes:
-                    raise Problem(413, statuses.OTHER)
-    except TimeoutError as error:
-        raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers={"Connection": "close"}) from error
-    return bytes(out)
-
-
-def _normal(text: str) -> str:
-    """A request id in lower case, empty when it is not 32 hex digits."""
-    lower = text.lower()
-    return lower if len(lower) == 32 and _HEX.issuperset(lower) else ""
-
-
-def _request_id(head: HttpHead) -> str:
-    """Empty when there is none; raises Problem(400) when it is not 32 hex digits."""
-    if not (head.request_id or "").strip():
-        return ""
-    normal = _normal(head.request_id or "")
-    if not normal:
-        raise Problem(400, statuses.BAD_VALUE, "head.requestId 应为 32 位十六进制数字")
-    return normal
-
-
-def _deadline(head: HttpHead, now: int, request_id: str) -> int:
-    """Absolute, unix ms; 60 s from now unless told; raises Problem(400) beyond ten minutes."""
-    if head.deadline is None:
-        return now + DEFAULT_DEADLINE_MS
-    if head.deadline > now + MAX_DEADLINE_AHEAD_MS:
-        raise Problem(
-            400, statuses.BAD_VALUE, "head.deadline 不得晚于 10 分钟之后（毫秒时间戳）", request_id=request_id
-        )
-    return head.deadline
-
-
-def _wait_seconds(request: Request) -> float:
-    """How long the caller holds the line (RFC 7240): wait=N, respond-async, else five seconds."""
-    for preference in request.headers.get("prefer", "").lower().replace(" ", "").split(","):
-        name, _, value = preference.partition("=")
-        if name == "respond-async":
-            return 0.0
-        if name == "wait" and value.isdecimal() and len(value) < 6:
-            return min(float(value), MAX_WAIT_SECONDS)
-    return DEFAULT_WAIT_SECONDS
-
-
-_PARTS = {
-    "redis": "Redis 暂不可达",
-    "kafka": "Kafka 暂不可达",
-    "answers": "正在重建答复记录",
-    "registry": "登记信息已过期",
-    "lane": "在途请求过多",
-    "clock": "时钟偏差过大",
-}
-
-
-def _unavailable(error: UnavailableError, request_id: str) -> Problem:
-    remedy = "未提交，请稍后重试" if error.known else "是否已提交未知，请使用同一 requestId 重试"
-    return Problem(
-        503,
-        statuses.UNREACHABLE,
-        f"{_PARTS.get(error.part, error.part)}；{remedy}",
-        request_id=request_id,
-        headers={"Retry-After": str(error.retry_after)},
-    )

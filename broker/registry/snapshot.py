@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class CompiledEntry(NamedTuple):
     """A type of the catalogue: its provinces, every field a scenario may name, and how each column is shortened."""
 
+    entry: CatalogueEntry
     names: frozenset[str]
     provinces: frozenset[str]
     interfaces: frozenset[str]
@@ -41,10 +42,11 @@ class CompiledType(NamedTuple):
     formats: frozenset[str]
     original: bool
     by_holder_only: bool
+    masks: Mapping[str, Mask]  # by column of the face; what stands here is all that a face may show
 
 
 class CompiledScene(NamedTuple):
-    """A scenario as the judge asks it."""
+    """A scenario as the judge asks it; without service codes it has no `code_sources`."""
 
     scene: Scene
     version: int
@@ -52,6 +54,8 @@ class CompiledScene(NamedTuple):
     applications: frozenset[str]
     purposes: frozenset[str]
     types: Mapping[str, CompiledType]
+    code_sources: frozenset[str]
+    code_fields: frozenset[str]  # of a code's holder, in full
 
     @property
     def name(self) -> str:
@@ -68,6 +72,7 @@ class Snapshot:
         self.applications: dict[str, Application] = {}
         self.catalogue: dict[str, CompiledEntry] = {}
         self.scenes: dict[str, CompiledScene] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
         for raw in (records[key] for key in sorted(records)):  # "catalogue/" comes before "scene/"
             self._add(decode_record(raw))
         self._verifiers: dict[tuple[str, str], Callable[[bytes, bytes], None]] = {}
@@ -80,9 +85,15 @@ class Snapshot:
         elif isinstance(body, Application):
             self.applications[body.id] = body
         elif isinstance(body, CatalogueEntry):
-            self.catalogue[body.type_code] = compile_entry(body)
+            entry = self.catalogue[body.type_code] = compile_entry(body)
+            for name in entry.names:
+                self._named[name] = (*self._named.get(name, ()), body.type_code)
         else:
             self.scenes[body.scene_code] = compile_scene(body, record.version, self.catalogue)
+
+    def types_named(self, name: str) -> tuple[str, ...]:
+        """The codes of the types that some province calls so; none: no type of the catalogue has this name."""
+        return self._named.get(name, ())
 
     def verifier(self, party: str, kid: str, alg: str, now_ms: int) -> Callable[[bytes, bytes], None]:
         """A check of (signature, message) under a key of this party valid now; raises LotError("sender"|"key")."""
@@ -120,6 +131,7 @@ class Snapshot:
 
 def compile_entry(entry: CatalogueEntry) -> CompiledEntry:
     return CompiledEntry(
+        entry=entry,
         names=frozenset((entry.type_name, *entry.aliases)),
         provinces=frozenset(entry.provinces),
         interfaces=frozenset(entry.interfaces),
@@ -141,11 +153,13 @@ def compile_type(granted: SceneType, catalogue: Mapping[str, CompiledEntry]) -> 
         formats=frozenset(granted.file_formats),
         original=granted.allow_original,
         by_holder_only=granted.by_holder_only,
+        masks=entry.masks if entry else {},
     )
 
 
 def compile_scene(scene: Scene, version: int, catalogue: Mapping[str, CompiledEntry]) -> CompiledScene:
     """A scenario's sets, made once."""
+    service_code = scene.service_code
     return CompiledScene(
         scene=scene,
         version=version,
@@ -155,4 +169,6 @@ def compile_scene(scene: Scene, version: int, catalogue: Mapping[str, CompiledEn
             (*scene.purposes, *(PURPOSES[code] for code in scene.purposes if code in PURPOSES), scene.purpose_text)
         ),
         types={granted.type_code: compile_type(granted, catalogue) for granted in scene.types},
+        code_sources=frozenset(service_code.source_provinces if service_code else ()),
+        code_fields=frozenset(service_code.fields if service_code else ()),
     )

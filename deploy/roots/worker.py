@@ -55,7 +55,12 @@ async def run(settings: WorkerSettings) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             engine = _engine(settings, lane, Path(folder))
-            await until_stopped(engine.run(), registry.run(), presence.run(), stop=engine.stop)
+
+            async def stop() -> None:
+                await presence.leave()
+                await engine.stop()
+
+            await until_stopped(engine.run(), registry.run(), presence.run(), stop=stop)
     finally:
         await producer.stop()
         await store.close()

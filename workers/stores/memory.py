@@ -1,29 +1,88 @@
-"""The whole fake: a store in a dictionary, under the contract of the real ones."""
+"""The whole fake: a store in dictionaries, under the contract of the real ones."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
-from schemas.certificates import CertificateRecord, minimise_surface
-from workers.stores.port import Ask, Found, StoreError
+from schemas.certificates import CertificateRecord
+from schemas.form import sm3_hex
+from workers.stores.granted import granted_records
+from workers.stores.port import Ask, ByCode, ByFile, CodeRecord, Found, StoreError
+
+_CHUNK_BYTES: Final = 1 << 20
+
+NO_FILES: Final[Mapping[tuple[str, str], bytes]] = MappingProxyType({})
+NO_CODES: Final[Mapping[str, CodeRecord]] = MappingProxyType({})
 
 
 class MemoryStore:
-    """Holds the records it is given; `reachable = False` plays a store that is down."""
+    """Holds what it is given; `reachable = False` plays a store that is down.
 
-    def __init__(self, records: Iterable[CertificateRecord]) -> None:
+    `files`, by identifier and format, and `codes`, by digest, may be changed while it is read.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[CertificateRecord],
+        *,
+        files: Mapping[tuple[str, str], bytes] = NO_FILES,
+        codes: Mapping[str, CodeRecord] = NO_CODES,
+    ) -> None:
         self.unusable_rows = 0
         self.reachable = True
+        self.files, self.codes = dict(files), dict(codes)
         self._records = {record.certificate_id: record for record in records}
 
     async def fetch(self, asks: Sequence[Ask]) -> AsyncIterator[Sequence[Found]]:
         """Yield everything at once; see `Store.fetch`."""
-        if not self.reachable:
-            raise StoreError("the store cannot be reached")
+        self.check_reachable()
         if asks:
             yield [self._find(ask) for ask in asks]
 
-    def _find(self, ask: Ask) -> Found:
-        record = self._records.get(ask.certificate_id)
-        return Found(key=ask.key, records=() if record is None else (minimise_surface(record, ask.fields),))
+    async def file(self, certificate_id: str, file_format: str) -> "MemoryFile | None":
+        """See `Store.file`."""
+        self.check_reachable()
+        key = (certificate_id, file_format)
+        return MemoryFile(self, key) if key in self.files else None
 
     async def close(self) -> None:
         """Nothing is held; see `Store.close`."""
+
+    def check_reachable(self) -> None:
+        """Raise StoreError while the store plays one that is down."""
+        if not self.reachable:
+            raise StoreError("the store cannot be reached")
+
+    def _find(self, ask: Ask) -> Found:
+        match ask.look:
+            case ByCode(digest=digest):
+                return Found(key=ask.key, code=self.codes.get(digest))
+            case ByFile(digest=digest, certificate_id=None):
+                named = {name for (name, _), content in self.files.items() if sm3_hex(content) == digest}
+                records = granted_records(ask, [self._records[name] for name in named & self._records.keys()])
+                return Found(key=ask.key, records=records, digests=self._digests(records))
+            case ByFile():
+                records = granted_records(ask, self._records.values())
+                return Found(key=ask.key, records=records, digests=self._digests(records))
+            case _:
+                return Found(key=ask.key, records=granted_records(ask, self._records.values()))
+
+    def _digests(self, records: Sequence[CertificateRecord]) -> tuple[str, ...]:
+        names = [record.certificate_id for record in records]
+        return tuple(sm3_hex(content) for (name, _), content in sorted(self.files.items()) if name in names)
+
+
+class MemoryFile:
+    """One file of a MemoryStore; see `StoredFile`."""
+
+    def __init__(self, store: MemoryStore, key: tuple[str, str]) -> None:
+        self._store, self._key, self._content = store, key, store.files[key]
+        self.size, self.digest = len(self._content), sm3_hex(self._content)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See `StoredFile.chunks`."""
+        for start in range(0, self.size, _CHUNK_BYTES):
+            self._store.check_reachable()
+            if self._store.files.get(self._key) != self._content:
+                raise StoreError("the file has changed while it was read")
+            yield self._content[start : start + _CHUNK_BYTES]

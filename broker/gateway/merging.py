@@ -1,0 +1,152 @@
+"""From the parts of a request to what its caller is told: pure (DESIGN §6, DOMAIN §3.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from broker.exchange.state import Answer, Missing
+from schemas import statuses
+from schemas.answers import Source
+from schemas.items import NO_DATA
+from schemas.jose import MALFORMED
+from schemas.regions import REGIONS
+from schemas.statuses import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from broker.exchange.state import Part, State
+
+ANSWERED, EMPTY, REFUSED, LATE, UNAVAILABLE = "answered", "empty", "refused", "late", "unavailable"
+_MISSING = (LATE, UNAVAILABLE)
+_NO_ANSWER = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT})  # it could not say what it has
+_NOT_VALID = (21, 22, 23)  # there is such a certificate, so "not found" would be wrong
+_REGION = {region.province: region for region in REGIONS}
+
+
+class _Data(Struct, rename="camel"):
+    """What every interface's data have in common; the list's elements stay as the province wrote them."""
+
+    total: int
+    data_list: tuple[msgspec.Raw, ...]
+    withheld: tuple[str, ...] = ()
+    page_no: int | None = None
+    page_size: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Data).decode
+
+
+class Told(NamedTuple):
+    """An answer before it is written down: `data` may be a province's own bytes."""
+
+    status: int
+    message: str
+    data: Mapping[str, Any] | msgspec.Raw | None
+    evidence: str
+    scenario: str
+
+
+def alone(part: Part) -> Told:
+    """What one province that the request itself named has said."""
+    if not isinstance(part, Answer):
+        status = statuses.UNREACHABLE if part is Missing.UNAVAILABLE else statuses.TIMED_OUT
+        return Told(status, "", None, "", "")
+    item = part.item
+    status = item.status if item.status in STATUSES else statuses.OTHER
+    data = None if bytes(item.data) == bytes(NO_DATA) else item.data
+    return Told(status, item.message, data, item.evidence, item.scenario)
+
+
+def merged(state: State) -> Told:
+    """What all provinces together have said, each of them named in `sources`."""
+    found: dict[str, _Data] = {}
+    sources = []
+    for province in sorted(state.parts):
+        source, data = _source(province, state.parts[province])
+        sources.append(source)
+        if data is not None:
+            found[province] = data
+    status = _status(sources)
+    first = next((one for one in sources if one.state == ANSWERED), None) or next(
+        (one for one in sources if one.evidence), None
+    )
+    together = _together(list(found.values())) | {"sources": sources}
+    evidence, scenario = (first.evidence or "", first.scenario or "") if first else ("", "")
+    return Told(status, _message(status, sources), together, evidence, scenario)
+
+
+def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
+    """What became of one province, and its data if it has answered with some."""
+    code = _REGION[province].code if province in _REGION else province
+    if not isinstance(part, Answer):
+        away = part is Missing.UNAVAILABLE
+        status = statuses.UNREACHABLE if away else statuses.TIMED_OUT
+        message = STATUSES[status].message
+        return Source(region_code=code, state=UNAVAILABLE if away else LATE, status=status, message=message), None
+    item = part.item
+    data = _data(part)
+    status = statuses.OTHER if data is None and item.status == statuses.OK else item.status
+    if data is not None and not data.total:
+        status, data = statuses.NOT_FOUND, None
+    status = status if status in STATUSES else statuses.OTHER
+    return Source(
+        region_code=code,
+        state=_STATES.get(status, UNAVAILABLE if status in _NO_ANSWER else REFUSED),
+        status=status,
+        message=item.message or STATUSES[status].message,
+        elapsed_ms=max(part.appended_ms - item.hops.get("received", part.appended_ms), 0),
+        evidence=item.evidence or None,
+        scenario=item.scenario or None,
+    ), data
+
+
+_STATES = {statuses.OK: ANSWERED, statuses.NOT_FOUND: EMPTY}
+
+
+def _data(answer: Answer) -> _Data | None:
+    if answer.item.status != statuses.OK:
+        return None
+    try:
+        return _decode(answer.item.data)
+    except MALFORMED:  # a province of a later version, or a wrong one
+        return None
+
+
+def _status(sources: Sequence[Source]) -> int:
+    """0, 7003, 7001, 7002, 21 to 23, 10 or the sources' own refusal; never 10 while a source is missing."""
+    states = [one.state for one in sources]
+    missing = [one for one in states if one in _MISSING]
+    if ANSWERED in states:
+        return statuses.PARTIAL if missing else statuses.OK
+    if missing:
+        return statuses.TIMED_OUT if LATE in missing else statuses.UNREACHABLE
+    codes = [one.status for one in sources]
+    not_valid = [code for code in codes if code in _NOT_VALID]
+    return (not_valid or [statuses.NOT_FOUND] * (EMPTY in states) or codes)[0]
+
+
+def _message(status: int, sources: Iterable[Source]) -> str:
+    """The status in words, with the provinces that are missing, or what the source itself said."""
+    if status in (statuses.PARTIAL, statuses.UNREACHABLE, statuses.TIMED_OUT):
+        names = {region.code: region.name for region in REGIONS}
+        missing = [names.get(one.region_code, one.region_code) for one in sources if one.state in _MISSING]
+        return f"{STATUSES[status].message}：{'、'.join(missing)}"
+    return next((one.message for one in sources if one.status == status and status != statuses.OK), "")
+
+
+def _together(found: Sequence[_Data]) -> dict[str, Any]:
+    """All lists one after the other, cut to the page that was asked for."""
+    rows = [row for data in found for row in data.data_list]
+    out: dict[str, Any] = {"total": sum(data.total for data in found), "dataList": rows}
+    paged = next((data for data in found if data.page_no and data.page_size), None)
+    if paged and paged.page_no and paged.page_size:
+        first = (paged.page_no - 1) * paged.page_size
+        out |= {"dataList": rows[first : first + paged.page_size]}
+        out |= {"pageNo": paged.page_no, "pageSize": paged.page_size}
+    if withheld := sorted({name for data in found for name in data.withheld}):
+        out["withheld"] = withheld
+    return out

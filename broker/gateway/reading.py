@@ -1,0 +1,95 @@
+"""What a caller sent besides the body's data: preferences, ids, deadlines, and a body of bounded size."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from broker.gateway.answers import Problem
+from schemas import statuses
+from schemas.lot import MAX_DEADLINE_AHEAD_MS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from broker.gateway.body import HttpHead
+
+MAX_BODY_BYTES = 10 << 20
+DEFAULT_WAIT_SECONDS = 5.0
+MAX_WAIT_SECONDS = 60.0
+DEFAULT_DEADLINE_MS = 60_000
+LARGE_BODY_BYTES = 256 * 1024
+_LARGE_BODIES = 8  # at once: what callers may make us hold in memory is bounded
+_BODY_SECONDS = 30.0
+_HEX = frozenset("0123456789abcdef")
+
+
+class BodyReader:
+    """Reads bodies; of large ones only so many at a time."""
+
+    def __init__(self) -> None:
+        self._large = asyncio.Semaphore(_LARGE_BODIES)
+
+    async def read(self, request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The body, at most so long whatever its length header says; raises Problem(413), Problem(400)."""
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > max_bytes:
+            raise Problem(413, statuses.OTHER)
+        out = bytearray()
+        held = False
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for part in request.stream():
+                    out += part
+                    if len(out) > max_bytes:
+                        raise Problem(413, statuses.OTHER)
+                    if not held and len(out) > LARGE_BODY_BYTES:
+                        held = await self._large.acquire()
+        except TimeoutError as error:
+            raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers={"Connection": "close"}) from error
+        finally:
+            if held:
+                self._large.release()
+        return bytes(out)
+
+
+def is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def normal_id(text: str) -> str:
+    """A request id in lower case, empty when it is not 32 hex digits."""
+    lower = text.lower()
+    return lower if len(lower) == 32 and _HEX.issuperset(lower) else ""
+
+
+def request_id_of(head: HttpHead) -> str:
+    """Empty when there is none; raises Problem(400) when it is not 32 hex digits."""
+    if not (head.request_id or "").strip():
+        return ""
+    normal = normal_id(head.request_id or "")
+    if not normal:
+        raise Problem(400, statuses.BAD_VALUE, "head.requestId 应为 32 位十六进制数字")
+    return normal
+
+
+def deadline_of(head: HttpHead, now: int, request_id: str) -> int:
+    """Absolute, unix ms; 60 s from now unless told; raises Problem(400) beyond ten minutes."""
+    if head.deadline is None:
+        return now + DEFAULT_DEADLINE_MS
+    if head.deadline > now + MAX_DEADLINE_AHEAD_MS:
+        raise Problem(
+            400, statuses.BAD_VALUE, "head.deadline 不得晚于 10 分钟之后（毫秒时间戳）", request_id=request_id
+        )
+    return head.deadline
+
+
+def wait_seconds_of(request: Request) -> float:
+    """How long the caller holds the line (RFC 7240): wait=N, respond-async, else five seconds."""
+    for preference in request.headers.get("prefer", "").lower().replace(" ", "").split(","):
+        name, _, value = preference.partition("=")
+        if name == "respond-async":
+            return 0.0
+        if name == "wait" and value.isdecimal() and len(value) < 6:
+            return min(float(value), MAX_WAIT_SECONDS)
+    return DEFAULT_WAIT_SECONDS
