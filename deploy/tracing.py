@@ -26,7 +26,9 @@ from schemas.wire import unseal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from broker.exchange.ledger import Pointer
     from deploy.local.home import Home
+    from schemas.lot import WireRecord
 
 # hop -> where it was and what it means
 HOPS = {
@@ -55,38 +57,40 @@ class Trace(NamedTuple):
 
 async def trace(home: Home, request_id: str) -> list[Trace]:
     """What the answer tells; when it is no longer kept, what each province's detail tells. Empty: unknown."""
-    told = await _of_answer(home, request_id)
-    return [told] if told else [one async for one in _of_details(home, request_id)]
+    told = await _of_answers(home, request_id)
+    return told or [one async for one in _of_details(home, request_id)]
 
 
-async def _of_answer(home: Home, request_id: str) -> Trace | None:
+async def _of_answers(home: Home, request_id: str) -> list[Trace]:
+    """One trace for each province that has answered, while its answer is kept."""
     connection = redis.connect(ports.remembered(home).redis_url)
     try:
         ledger = Ledger(connection, processes.NODE)
         known = await ledger.find(request_id)
-        if known is None or not known.pointer:
-            return None
-        lot_id, place, appended = known.pointer.split("/")
-        record = await ledger.lot(lot_id)
+        pointers = [pointer for pointer in known.parts.values() if pointer] if known else []
+        kept = [(pointer, await ledger.lot(pointer.lot_id)) for pointer in pointers]
         stored = await StoredRegistry(connection, processes.NODE).load()
     except (RebuildingError, *redis.RedisFailure):
-        return None
+        return []
     finally:
         await connection.aclose()
-    if record is None or stored is None:
-        return None
+    if stored is None:
+        return []
     registrar = read_keys(home.keys / "registrar.public.json").signing
     opener = KeyOpener(read_keys(home.keys / f"{processes.NODE}.json").sealing)
     try:
         snapshot = verified_snapshot(stored.manifest, stored.records, registrar)
-        answers = ReplyOpener(node=processes.NODE, opener=opener, snapshot=lambda: snapshot).open(
-            record, int(appended)
-        )[1]
+        replies = ReplyOpener(node=processes.NODE, opener=opener, snapshot=lambda: snapshot)
+        return [_of_reply(replies, pointer, record) for pointer, record in kept if record]
     except (RegistryError, LotError):
-        return None
-    item = answers[int(place)].item
-    hops = dict(item.hops) | {"replied": int(appended), "collected": known.written_ms}
-    return Trace(request_id, "answer", known.province, item.status, item.scenario, item.evidence, item.attempt, hops)
+        return []
+
+
+def _of_reply(replies: ReplyOpener, pointer: Pointer, record: WireRecord) -> Trace:
+    answer = replies.open(record, pointer.appended_ms)[1][pointer.place]
+    item = answer.item
+    hops = dict(item.hops) | {"replied": pointer.appended_ms, "collected": pointer.written_ms}
+    return Trace(item.id, "answer", answer.province, item.status, item.scenario, item.evidence, item.attempt, hops)
 
 
 async def _of_details(home: Home, request_id: str) -> AsyncIterator[Trace]:

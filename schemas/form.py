@@ -115,7 +115,7 @@ def check_form(interface: Interface, head: Head, data: Asked) -> Form:
 
 
 def _identifier(text: str | None) -> CertificateId | None:
-    if text is None:
+    if not text:
         return None
     try:
         return parse_certificate_id(text)
@@ -124,7 +124,7 @@ def _identifier(text: str | None) -> CertificateId | None:
 
 
 def _check_values(data: Asked) -> None:
-    """Holder, type, format and digest, each where its interface has it."""
+    """Holder, type, format and digest, each where its interface has it; empty is absent."""
     holder_type = getattr(data, "holder_type_code", None)
     if holder_type is not None:
         if holder_type not in HOLDER_TYPES:
@@ -132,7 +132,7 @@ def _check_values(data: Asked) -> None:
         if not holder_code_is_right(holder_type, getattr(data, "holder_code", None) or ""):
             raise RefusedError(_HOLDER_CODE_WRONG.get(holder_type, BAD_VALUE), "请核对 data.certificateHolderCode")
     type_code = getattr(data, "type_code", None)
-    if type_code is not None and not _TYPE_CODE.fullmatch(type_code):
+    if type_code and not _TYPE_CODE.fullmatch(type_code):
         raise RefusedError(TYPE_CODE_WRONG, "证照类型代码为 18 位统一社会信用代码加 3 位数字")
     if (getattr(data, "file_format", None) or FILE_FORMATS[0]) not in FILE_FORMATS:
         raise RefusedError(BAD_VALUE, f"data.fileFormat 可为 {'、'.join(FILE_FORMATS)}")
@@ -159,7 +159,7 @@ def _first_empty(interface: Interface, head: Head, data: Asked) -> str:
 
 def blank(text: str | None) -> bool:
     """Whether a text says nothing: absent, empty, only white space, or with control characters in it."""
-    return not text or text.isspace() or min(text) < " "
+    return not text or text.isspace() or (not text.isprintable() and min(text) < " ")
 
 
 def wire_name(kind: type[Asked], attribute: str) -> str:

@@ -4,8 +4,9 @@ The wire between node and province, the registry's trust and the handler are the
 """
 
 import asyncio
+import base64
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,9 +18,11 @@ from broker.bus.clock import now_ms
 from broker.bus.kafka import Incoming, Outgoing
 from broker.bus.keys import KeyFile, KeyOpener, KeySigner, Sealer
 from broker.bus.lots import Packer
+from broker.bus.objects import NoObjectError, Objects, ObjectsError
 from broker.registry.reader import RegistryReader
 from broker.registry.stored import Beat, Stored, StoredRegistry
 from schemas.evidence import EvidenceBody
+from schemas.form import sm3_hex
 from schemas.items import ReplyItem, RequestItem, decode_reply, encode
 from schemas.lot import REQUEST_TYPE, Envelope, Item, WireRecord, unframe
 from schemas.sharing import Head
@@ -29,6 +32,8 @@ from schemas.wire import OpenLot, open_lot, parse_headers, unseal
 from tests.support_registry import (
     ADDRESS,
     APPLICATION,
+    CARD,
+    CITIZEN_ID,
     ITEM,
     NODE,
     ORG,
@@ -46,9 +51,10 @@ from tests.support_registry import (
     records_of,
     signed,
 )
-from workers.effects import Effects, EpochError, Mark, ReplayedError
+from workers.effects import CODE_USED, MARK_HELD, Effects, EpochError, Mark, ReplayedError
 from workers.engine.port import Work
 from workers.evidence import EvidenceWriter
+from workers.files import FileSender
 from workers.handler import Handler
 from workers.stores.port import Store
 
@@ -69,6 +75,7 @@ class PartyRedis:
         self.stood_ms: int | None = None
         self.lots: dict[tuple[str, str], str] = {}
         self.marks: dict[tuple[str, str], tuple[int, str]] = {}
+        self.codes: dict[str, str] = {}
 
     def touch(self) -> None:
         if self.away:
@@ -112,7 +119,7 @@ class MemoryStored(StoredRegistry):
 
 
 class MemoryEffects(Effects):
-    """The marks in a PartyRedis, with the rules of the real one's script; nothing in it ever ends."""
+    """The marks and codes in a PartyRedis, with the rules of the real one's script; nothing in it ever ends."""
 
     def __init__(self, memory: PartyRedis) -> None:
         self._memory = memory
@@ -133,9 +140,52 @@ class MemoryEffects(Effects):
     def _mark(self, mark: Mark) -> int:
         attempt, digest = self._memory.marks.get((mark.node, mark.request_id), (0, mark.digest))
         if digest != mark.digest:
-            return 0
+            return MARK_HELD
+        if mark.code and self._memory.codes.setdefault(mark.code, mark.user) != mark.user:
+            return CODE_USED
         self._memory.marks[mark.node, mark.request_id] = (attempt + 1, digest)
         return attempt + 1
+
+
+class MemoryObjects(Objects):
+    """Sealed files in a dictionary; `away` plays an outage, `gate` holds what is written."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+        self.away = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.writing = self.most_writing = 0
+
+    async def write(self, address: str, segments: AsyncGenerator[bytes, None]) -> None:
+        self.writing += 1
+        self.most_writing = max(self.most_writing, self.writing)
+        try:
+            await self.gate.wait()
+            self._touch()
+            self.held[address] = b"".join([segment async for segment in segments])
+        finally:
+            self.writing -= 1
+
+    async def read(self, address: str, start: int, stop: int) -> bytes:
+        self._touch()
+        if address not in self.held:
+            raise NoObjectError
+        return self.held[address][start:stop]
+
+    async def delete(self, address: str) -> None:
+        self._touch()
+        self.held.pop(address, None)
+
+    async def sweep(self, older_than_seconds: float) -> None:
+        self._touch()
+
+    async def close(self) -> None:
+        self.held.clear()
+
+    def _touch(self) -> None:
+        if self.away:
+            raise ObjectsError("away")
 
 
 class Sent(NamedTuple):
@@ -202,8 +252,44 @@ class Reply(NamedTuple):
         return {item.id: item.status for item in self.items}
 
 
-def request(serial: int, *, in_ms: int = 60_000, data: bytes | None = None, **head: str | None) -> RequestItem:
-    """A request that is granted, for the certificate of this serial, unless `data` or a value of its head is wrong."""
+def file_of(serial: int) -> bytes:
+    """The file of the certificate of this serial."""
+    return f"OFD of {identifier_of(serial)}".encode()
+
+
+def service_code(serial: int, *, once: bool = True, province: str = PROVINCE) -> str:
+    """The service code of this serial."""
+    drawn = base64.b32encode(serial.to_bytes(16, "big")).decode().rstrip("=")
+    return f"CERTLANE:{province}:{'' if once else 'R'}{drawn}"
+
+
+def by_id(serial: int) -> dict[str, Any]:
+    return {"certificateID": identifier_of(serial)}
+
+
+def by_holder(serial: int) -> dict[str, Any]:
+    whose = {"certificateHolderCode": CITIZEN_ID, "certificateHolderTypeCode": "111"}
+    return {**whose, "certificateTypeCode": CARD, "certificateNumber": f"TEST-{serial:06}"}
+
+
+DATA: Final[dict[str, Callable[[int], dict[str, Any]]]] = {
+    "I1": by_holder,
+    "I2": by_id,
+    "I3": by_holder,
+    "I4": by_id,
+    "I5": by_holder,
+    "I6": lambda serial: {"certTypeCode": CARD, "contentType": "digest", "content": sm3_hex(file_of(serial))},
+    "I7": lambda serial: {"certQrCode": service_code(serial), "pos": "示例大厅一号窗口", "use": "企业设立登记"},
+}
+
+
+def request(
+    serial: int, interface: str = "I4", *, in_ms: int = 60_000, data: bytes | None = None, **head: str | None
+) -> RequestItem:
+    """A request that is granted, about the certificate or the code of this serial, unless something of it is wrong.
+
+    `data` stands in for all that the interface asks with.
+    """
     good = Head(
         scene_code=SCENE,
         org_name="企业服务中心（测试）",
@@ -216,11 +302,11 @@ def request(serial: int, *, in_ms: int = 60_000, data: bytes | None = None, **he
     )
     return RequestItem(
         id=f"{serial:032x}",
-        interface="I4",
+        interface=interface,
         application=APPLICATION,
         deadline=now_ms() + in_ms,
         head=replace(good, **head),
-        data=msgspec.Raw(data or encode({"certificateID": identifier_of(serial)})),
+        data=msgspec.Raw(encode(DATA[interface](serial)) if data is None else data),
         address=ADDRESS,
         hops={"received": 1},
     )
@@ -230,7 +316,7 @@ class Province:
     """A province's agent on these fakes, and the node that asks it."""
 
     def __init__(self, store: Store, *, parties: Iterable[Body] | None = None) -> None:
-        self.redis, self.kafka = PartyRedis(), MemoryKafka()
+        self.redis, self.kafka, self.objects = PartyRedis(), MemoryKafka(), MemoryObjects()
         self.effects = MemoryEffects(self.redis)
         self.stored = MemoryStored(self.redis)
         self.registry = RegistryReader(redis=Redis(), stored=self.stored, registrar=KEYS["registrar"].signing.public)
@@ -245,6 +331,7 @@ class Province:
             opener=KeyOpener(KEYS[PROVINCE].sealing),
             effects=self.effects,
             store=store,
+            files=FileSender(objects=self.objects, suite=ED),
             evidence=EvidenceWriter(
                 party=PROVINCE, keys=KEYS[PROVINCE], packer=self._packers[PROVINCE], kafka=self.kafka
             ),

@@ -22,6 +22,7 @@ from schemas.registry import (
     PartyKey,
     Record,
     Scene,
+    SceneCode,
     SceneItem,
     SceneType,
     digest_of,
@@ -56,6 +57,11 @@ _KINDS: dict[type[Body], Kind] = {
 
 def identifier_of(serial: int | str, type_code: str = CARD) -> str:
     return make_certificate_id(type_code, ISSUER, f"TEST{serial:>06}", "001")
+
+
+def alias_of(type_code: str) -> str:
+    """What some province calls this type."""
+    return f"某省所称证照 {type_code[-3:]}"
 
 
 def new_party_keys(party: str) -> KeyFile:
@@ -101,6 +107,7 @@ def entry(type_code: str = CARD) -> CatalogueEntry:
             CatalogueField(column="KZ_ZZ", label="住址", mask=Mask.ADDRESS),
             CatalogueField(column="KZ_GMSFHM", label="公民身份号码", mask=Mask.CITIZEN_ID),
         ),
+        aliases=(alias_of(type_code),),
     )
 
 
@@ -108,9 +115,11 @@ def granted() -> SceneType:
     return SceneType(
         type_code=CARD,
         source_provinces=("31", PROVINCE),
-        interfaces=("I1", "I4"),
+        interfaces=("I1", "I2", "I3", "I4", "I5", "I6"),
         fields=("certificateName", "certificateHolder", "KZ_XM", "KZ_XB"),
         masked_fields=("certificateHolderCode", "KZ_GMSFHM"),
+        file_formats=("ofd", "pdf"),
+        allow_original=True,
     )
 
 
@@ -129,6 +138,7 @@ def scene() -> Scene:
         per_day=1_000,
         valid_from=LONG_AGO,
         valid_to=FAR_AHEAD,
+        service_code=SceneCode(source_provinces=("31", PROVINCE)),
     )
 
 

@@ -1,7 +1,7 @@
 """Certificates of nobody, and stores that play what a store can do to its reader."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from schemas.certificates import CertificateRecord, CertificateStatus, SurfaceField, minimise_surface
 from schemas.identifiers import parse_certificate_id
 from tests.support_registry import CARD, CITIZEN_ID, identifier_of
-from workers.stores.memory import MemoryStore
-from workers.stores.port import Ask, Found, StoreError
+from workers.stores.memory import NO_CODES, NO_FILES, MemoryStore
+from workers.stores.port import Ask, CodeRecord, Found, StoreError
 
 
 def certificate(serial: int, type_code: str = CARD, **changes: Any) -> CertificateRecord:
@@ -45,8 +45,15 @@ def certificate(serial: int, type_code: str = CARD, **changes: Any) -> Certifica
 class GatedStore(MemoryStore):
     """Answers each ask by itself, in order; `gate` holds the answers from the one numbered `from_place` on."""
 
-    def __init__(self, records: Sequence[CertificateRecord], *, from_place: int = 0) -> None:
-        super().__init__(records)
+    def __init__(
+        self,
+        records: Sequence[CertificateRecord],
+        *,
+        from_place: int = 0,
+        files: Mapping[tuple[str, str], bytes] = NO_FILES,
+        codes: Mapping[str, CodeRecord] = NO_CODES,
+    ) -> None:
+        super().__init__(records, files=files, codes=codes)
         self.gate = asyncio.Event()
         self.from_place = from_place
         self.asked: list[Ask] = []
@@ -78,5 +85,5 @@ class LyingStore(MemoryStore):
 
     async def fetch(self, asks: Sequence[Ask]) -> AsyncIterator[Sequence[Found]]:
         for ask in asks:
-            found = minimise_surface(self.record, ask.fields)
+            found = minimise_surface(self.record, frozenset().union(*ask.columns.values()))
             yield [Found(key=ask.key, records=(found,), unusable=self.unusable)] * self.times

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from schemas.holders import HOLDER_TYPES, HolderCategory
 from schemas.registry import Mask
 
 if TYPE_CHECKING:
@@ -65,3 +66,10 @@ MASKS: dict[Mask, Callable[[str], str]] = {
     Mask.ADDRESS: _address,
     Mask.NUMBER: _number,
 }
+
+
+def masked_holder_code(holder_type_code: str, code: str) -> str:
+    """A person's code shortened, whatever document gave it; a body's is not personal and stays whole (DOMAIN §9.4)."""
+    if HOLDER_TYPES[holder_type_code].category is HolderCategory.ORGANISATION:
+        return code
+    return MASKS[Mask.CITIZEN_ID](code)

@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """What may be released under this version of the scenario: what of each type, or what of a code's holder in full."""
+    """What may be released under this version of the scenario: of each type, or of a code's holder in full."""
 
     scenario: str
     types: Mapping[str, CompiledType]
@@ -97,13 +97,13 @@ def judge(case: Case, snapshot: Snapshot, province: str, now_ms: int) -> Grant |
         return Refusal(statuses.PURPOSE_NOT_ALLOWED, "purpose", name)
 
     # 6 type and interface, at this source; then 11, the fields asked for by name
-    if isinstance(case.data, VerifyCodeRequest):
-        return _of_code(compiled, province)
-    return _of_types(case, compiled, snapshot, province)
+    return _at_this_source(case, compiled, snapshot, province)
 
 
-def _of_code(compiled: CompiledScene, province: str) -> Grant | Refusal:
-    """A service code is of no type: the scenario says whose codes it may verify."""
+def _at_this_source(case: Case, compiled: CompiledScene, snapshot: Snapshot, province: str) -> Grant | Refusal:
+    if not isinstance(case.data, VerifyCodeRequest):
+        return _of_types(case, compiled, snapshot, province)
+    # a service code is of no type: the scenario says whose codes it may verify
     if province not in compiled.code_sources:
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", compiled.name)
     return Grant(compiled.name, {}, compiled.code_fields)
@@ -113,18 +113,13 @@ def _of_types(case: Case, compiled: CompiledScene, snapshot: Snapshot, province:
     name, data, identifier = compiled.name, case.data, case.form.identifier
     if isinstance(data, VerifyFileRequest) and identifier and identifier.type_code != data.type_code:
         return Refusal(statuses.BAD_VALUE, "identifier", name, "data.certificateID 与 data.certTypeCode 不一致")
-    granted: dict[str, CompiledType] = {}
-    refusals: list[Refusal] = []
-    for type_code in _types_asked(case, compiled, snapshot):
-        result = _of_type(case, type_code, compiled, snapshot, province)
-        if isinstance(result, Refusal):
-            refusals.append(result)
-        else:
-            granted[type_code] = result
+    results = {one: _of_type(case, one, compiled, snapshot, province) for one in _types_asked(case, compiled, snapshot)}
+    granted = {one: result for one, result in results.items() if not isinstance(result, Refusal)}
     if granted:
         return Grant(name, granted)
     if isinstance(data, SearchRequest) and not (data.type_code or data.type_name):
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", name)
+    refusals = [result for result in results.values() if isinstance(result, Refusal)]
     unknown = Refusal(statuses.TYPE_UNPUBLISHED, "catalogue", name)
     return max(refusals, key=lambda refusal: _OF_TYPE.index(refusal.condition), default=unknown)
 
@@ -155,8 +150,8 @@ def _of_type(
         return Refusal(statuses.TYPE_NOT_ALLOWED, "region", name)
     if case.item.interface not in granted.interfaces:
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "interface", name)
-    by_holder = isinstance(data, (DataByHolderRequest, FileByHolderRequest))
-    if by_holder and not granted.by_holder_only and blank(data.number):
+    by_holder = (DataByHolderRequest, FileByHolderRequest)
+    if isinstance(data, by_holder) and blank(data.number) and not granted.by_holder_only:
         return Refusal(statuses.REQUIRED_EMPTY, "number", name, "请填写 data.certificateNumber")
     if isinstance(data, (DataByIdRequest, DataByHolderRequest)):
         return _narrowed(granted, data.fields, name)
@@ -175,9 +170,7 @@ def _narrowed(granted: CompiledType, fields: tuple[str, ...] | None, name: str) 
     return granted._replace(granted=wanted, withheld=())
 
 
-def _of_file(
-    granted: CompiledType, data: FileByIdRequest | FileByHolderRequest, name: str
-) -> CompiledType | Refusal:
+def _of_file(granted: CompiledType, data: FileByIdRequest | FileByHolderRequest, name: str) -> CompiledType | Refusal:
     """A granted format, as the original; whoever wants or may only have an annotated copy (加注件) gets none yet."""
     if file_format(data) not in granted.formats:
         return Refusal(statuses.INTERFACE_NOT_ALLOWED, "format", name, "所请求的文件格式不在该场景授权范围内")

@@ -133,9 +133,7 @@ def _not_typed(opened: Opened, raw: bytes, item: RequestItem) -> Case:
     return Case(opened.node, raw, item, NOT_TYPED, NOT_NAMED, "")
 
 
-def _read_one(
-    opened: Opened, raw: bytes, item: RequestItem, province: str, now_ms: int
-) -> tuple[Case, Refusal | None]:
+def _read_one(opened: Opened, raw: bytes, item: RequestItem, province: str, now_ms: int) -> tuple[Case, Refusal | None]:
     """The request with its data typed, and why it is not to be judged if it is not well formed."""
     try:
         data = decode_data(item)

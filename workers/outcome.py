@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from schemas.evidence import Detail, evidence_id
-from schemas.items import NO_DATA, ReplyItem, encode
+from schemas.items import NO_DATA, ReplyItem, Ticket, encode
 from schemas.statuses import STATUSES
 from workers.judge import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from workers.judge import Asked
+    from workers.judge import Case
     from workers.release import Released
+
+_NO_TICKETS: tuple[Ticket, ...] = ()
 
 
 class Outcome(NamedTuple):
     """One item's end: released or refused, at which attempt, with hop times (unix ms)."""
 
-    asked: Asked
+    case: Case
     result: Released | Refusal
     scenario: str
     attempt: int
@@ -32,27 +34,36 @@ class Outcome(NamedTuple):
     def status(self) -> int:
         return self.result.code if isinstance(self.result, Refusal) else 0
 
+    @property
+    def holder_code(self) -> str:
+        """Whose certificates: the holder that was asked for, refused or not, else the one of whom something leaves."""
+        asked: str = getattr(self.case.data, "holder_code", None) or ""
+        return asked or getattr(self.result, "holder_code", "")
+
 
 def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> bytes:
     """The encoded reply item."""
-    item, result = outcome.asked.item, outcome.result
-    message, data = "", NO_DATA
+    item, result = outcome.case.item, outcome.result
+    message, data, tickets = "", NO_DATA, _NO_TICKETS
     if isinstance(result, Refusal):
         message = STATUSES[result.code].message + ("：" + result.detail if result.detail else "")
     else:
-        data = msgspec.Raw(result.data)
+        data, tickets = msgspec.Raw(result.data), result.tickets
     return encode(
         ReplyItem(
             id=item.id,
             status=outcome.status,
             application=item.application,
-            digest=outcome.asked.digest,
+            digest=outcome.case.digest,
             deadline=item.deadline,
             message=message,
             data=data,
             scenario=outcome.scenario,
             evidence=evidence_id(party, reply_lot, place),
             attempt=outcome.attempt,
+            tickets=tickets,
+            trace=item.trace or "",
+            sources=item.sources,
             hops={**item.hops, **outcome.hops},
         )
     )
@@ -60,21 +71,21 @@ def reply_item(outcome: Outcome, party: str, reply_lot: str, place: int) -> byte
 
 def detail_of(outcome: Outcome, leaf: bytes, holder_hash: str) -> Detail:
     """What the evidence is about; `leaf` is the reply item's hash in the reply's tree."""
-    asked, result = outcome.asked, outcome.result
+    case, result = outcome.case, outcome.result
     fields, condition = frozenset[str](), ""
     if isinstance(result, Refusal):
         condition = result.condition
     else:
         fields = result.fields
     return Detail(
-        request=msgspec.Raw(asked.raw),
-        node=asked.node,
+        request=msgspec.Raw(case.raw),
+        node=case.node,
         scenario=outcome.scenario,
         holder=holder_hash,
         fields=_names(fields),
         status=outcome.status,
         condition=condition,
-        request_digest=asked.digest,
+        request_digest=case.digest,
         reply_leaf=leaf.hex(),
         attempt=outcome.attempt,
         hops=outcome.hops,

@@ -2,127 +2,132 @@
 
 from __future__ import annotations
 
-from datetime import date
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec.structs import replace
-
 from schemas import statuses
-from schemas.certificates import INTERFACE_CODES
-from schemas.holders import CITIZEN_ID_TYPE, holder_code_is_right
+from schemas.answers import CodeAnswer, DataAnswer, SearchAnswer, VerdictAnswer
+from schemas.certificates import INTERFACE_CODES, CertificateStatus
+from schemas.form import blank
 from schemas.items import encode
-from schemas.registry import Mask
-from schemas.sharing import CertificateData, CertificateDataAnswer
-from workers.fields import CORE, MASKS
-from workers.judge import Refusal
+from schemas.sharing import FileByHolderRequest, FileByIdRequest, SearchRequest
+from workers.checking import is_what_was_asked
+from workers.judge import Refusal, file_format
+from workers.shaping import code_holder, hit, shape, state
+from workers.stores.port import ByCode, ByFile, ByHolder
+from workers.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from schemas.certificates import CertificateRecord, SurfaceField
-    from schemas.identifiers import CertificateId
-    from workers.judge import Grant
+    from broker.registry.snapshot import CompiledType
+    from schemas.certificates import CertificateRecord
+    from schemas.items import Ticket
+    from schemas.sharing import Asked
+    from workers.judge import Case, Grant
+    from workers.shaping import Here
+    from workers.stores.port import CodeRecord, Found, Look
+
+# What a search tells of each certificate, as evidence names it.
+HIT_FIELDS = frozenset(
+    ("certificateName", "certificateNumber", "certificateType", "certificateAreaCode", "issueDept", "issueDate")
+)
+CODE_FIELDS = frozenset(("holderName", "holderCode", "mobile"))
+VERDICT_FIELDS = frozenset(("certificateStatus",))
+_VALID = CertificateStatus.VALID
 
 
 class Released(NamedTuple):
-    """What leaves: the answer's bytes, whose it is, and which fields went out."""
+    """What leaves: the answer's bytes, whose it is, which fields went out, and the tickets of its files."""
 
     data: bytes
     holder_code: str
     fields: frozenset[str]
+    tickets: tuple[Ticket, ...] = ()
 
 
-def release(
-    grant: Grant, records: Sequence[CertificateRecord], masks: Mapping[str, Mask], today: date
-) -> Released | Refusal:
-    """The answer to I4 from what the store returned; `masks` by column of the type's face, `today` in Asia/Shanghai."""
-    identifier = grant.identifier
+class Shipment(NamedTuple):
+    """Certificates whose files in this format may leave: they are still to be read and sent."""
+
+    records: tuple[CertificateRecord, ...]
+    types: Mapping[str, CompiledType]
+    file_format: str
+    scenario: str
+
+
+def release(case: Case, grant: Grant, look: Look, found: Found, here: Here) -> Released | Shipment | Refusal:
+    """What leaves of what the store returned for this look."""
+    name, identifier = grant.scenario, case.form.identifier
+    if found.unusable:
+        return Refusal(statuses.OTHER, "store", name)
+    if not is_what_was_asked(look, found, identifier):
+        return Refusal(statuses.OTHER, "store", name, "证照源返回的数据未通过核对，已停止提供")
+    if isinstance(look, ByCode):
+        return _of_code(case, grant, found.code, here)
+    if not found.records:
+        wrong = identifier is not None and not identifier.check_is_right
+        return Refusal(statuses.ID_CHECK_WRONG if wrong else statuses.NOT_FOUND, "store", name)
+    if isinstance(look, ByFile):
+        return _of_file(look, found, here)
+    records = _in_name(case.data, found.records) if isinstance(look, ByHolder) else found.records
     if not records:
-        wrong = not identifier.check_is_right
-        return Refusal(statuses.ID_CHECK_WRONG if wrong else statuses.NOT_FOUND, "store", grant.scenario)
-    if len(records) > 1 or not _is_what_was_asked(records[0], identifier):
-        return Refusal(statuses.OTHER, "store", grant.scenario, "证照源返回的数据未通过核对，已停止提供")
-    record = records[0]
-    if code := _status_code(record, today):
-        return Refusal(code, "status", grant.scenario)
-    data = _shape(record, grant, masks)
-    answer = CertificateDataAnswer(total=1, data_list=(data,), withheld=grant.withheld)
-    return Released(encode(answer), record.holder_code, grant.fields)
+        return Refusal(statuses.REAL_NAME_WRONG, "name", name, "请核对 data.certificateHolderName")
+    if isinstance(case.data, SearchRequest):
+        return _hits(case.data, grant, records, here)
+    valid = tuple([record for record in records if state(record, here.day) is _VALID])
+    if not valid:
+        return Refusal(INTERFACE_CODES[state(records[0], here.day)], "status", name)
+    if isinstance(case.data, (FileByIdRequest, FileByHolderRequest)):
+        return Shipment(valid, grant.types, file_format(case.data), name)
+    return _data(grant, valid)
 
 
-def _is_what_was_asked(record: CertificateRecord, identifier: CertificateId) -> bool:
-    """Whether identifier, type, issuer, holder and dates agree with each other and with what was asked."""
-    if record.certificate_id != str(identifier):
-        return False
-    if record.type_code != identifier.type_code or record.issuer_code != identifier.issuer_code:
-        return False
-    texts = (record.type_name, record.name, record.number, record.holder_name, record.issuer_name)
-    if not all(texts) or any(map(str.isspace, texts)):
-        return False
-    if not holder_code_is_right(record.holder_type_code, record.holder_code):
-        return False
-    days = (record.issue_date, record.valid_from, record.valid_from if record.valid_to is None else record.valid_to)
-    return all(map(_is_date, days))
+def _in_name(data: Asked, records: Sequence[CertificateRecord]) -> Sequence[CertificateRecord]:
+    """The real-name check: where the holder's name is told, only certificates in this name."""
+    told: str | None = getattr(data, "holder_name", None)
+    if told is None or blank(told):
+        return records
+    return [record for record in records if record.holder_name == told.strip()]
 
 
-def _is_date(text: str) -> bool:
-    """Whether this is a day as yyyy-mm-dd: week dates are ISO too, and would compare wrongly as text."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return len(text) == 10 and text[4] == text[7] == "-"
-
-
-def _status_code(record: CertificateRecord, today: date) -> int:
-    """0, or why its status or its dates forbid to hand it out; ISO dates compare as text."""
-    if code := INTERFACE_CODES[record.status]:
-        return code
-    day = today.isoformat()
-    if record.valid_to is not None and record.valid_to < day:
-        return 22
-    return 23 if record.valid_from > day else 0
-
-
-def _shape(record: CertificateRecord, grant: Grant, masks: Mapping[str, Mask]) -> CertificateData:
-    values: dict[str, str] = {}
-    for source, target, mask in _core_plan(grant.fields, grant.masked):
-        if (value := getattr(record, source)) is not None:
-            values[target] = _core_value(value, mask, record) if mask else value
-    fields, masked = grant.fields, grant.masked
-    surface = tuple(
-        [
-            field if field.column_name not in masked else _shortened(field, masks[field.column_name])
-            for field in record.surface
-            if field.column_name in fields and field.column_name in masks
-        ]
+def _hits(data: SearchRequest, grant: Grant, records: Sequence[CertificateRecord], here: Here) -> Released:
+    """All that there are, in their states; of the list as much as the page may need once provinces are merged."""
+    ordered = sorted(records, key=lambda record: (record.type_code, record.certificate_id))
+    told = ordered[: data.page_no * data.page_size]
+    answer = SearchAnswer(
+        total=len(ordered),
+        data_list=tuple([hit(record, grant.types[record.type_code], here) for record in told]),
+        page_no=data.page_no,
+        page_size=data.page_size,
     )
-    return CertificateData(
-        certificate_id=record.certificate_id,
-        certificate_type_code=record.type_code,
-        certificate_status=record.status.value,
-        surface=surface or None,
-        **values,
-    )
+    return Released(encode(answer), ordered[0].holder_code, HIT_FIELDS)
 
 
-@lru_cache(maxsize=4_096)
-def _core_plan(fields: frozenset[str], masked: frozenset[str]) -> tuple[tuple[str, str, Mask | None], ...]:
-    """Attribute of the record, attribute of the answer and mask of each granted name; a few plans serve all items."""
-    return tuple(
-        (source, target, mask if name in masked else None)
-        for name, (source, target, mask) in CORE.items()
-        if name in fields
-    )
+def _data(grant: Grant, records: tuple[CertificateRecord, ...]) -> Released:
+    types = grant.types
+    if len(types) > 1:  # one name may stand for several; what is told is then of those that were found
+        types = {record.type_code: types[record.type_code] for record in records}
+    granted, *others = types.values()
+    fields, withheld = granted.granted, granted.withheld
+    if others:
+        fields = fields.union(*(one.granted for one in others))
+        withheld = tuple(sorted({*withheld, *(name for one in others for name in one.withheld)}))
+    told = tuple([shape(record, types[record.type_code]) for record in records])
+    answer = DataAnswer(total=len(told), data_list=told, withheld=withheld)
+    return Released(encode(answer), records[0].holder_code, fields)
 
 
-def _shortened(field: SurfaceField, mask: Mask) -> SurfaceField:
-    return replace(field, value=MASKS[mask](field.value))
+def _of_file(look: ByFile, found: Found, here: Here) -> Released:
+    (record,) = found.records
+    told = verdict(look.digest, record, found.digests, state(record, here.day), here.now_ms)
+    return Released(encode(VerdictAnswer(total=1, data_list=(told,))), record.holder_code, VERDICT_FIELDS)
 
 
-def _core_value(value: str, mask: Mask, record: CertificateRecord) -> str:
-    """Shortened; but a USCC is not personal and stays whole (DOMAIN §9.4)."""
-    if mask is Mask.CITIZEN_ID and record.holder_type_code != CITIZEN_ID_TYPE:
-        return value
-    return MASKS[mask](value)
+def _of_code(case: Case, grant: Grant, code: CodeRecord | None, here: Here) -> Released | Refusal:
+    """Who shows the code, shortened but for what the scenario grants in full (DOMAIN §4, I7)."""
+    if code is None:
+        return Refusal(statuses.CODE_UNKNOWN, "store", grant.scenario)
+    if code.expires_at <= here.now_ms:
+        return Refusal(statuses.CODE_EXPIRED, "expiry", grant.scenario)
+    told = code_holder(code, grant.code_fields, once=case.form.code is None or case.form.code.once, here=here)
+    fields = CODE_FIELDS if told.mobile else CODE_FIELDS - {"mobile"}
+    return Released(encode(CodeAnswer(total=1, data_list=(told,))), code.holder_code, fields)

@@ -116,7 +116,6 @@ class Lane:
             )
             record = self._packer.pack(envelope, self._packer.frames([item.body for item in live]), self._to)
             appended = await send(self._kafka, self._topic, record, partition=next(self._partitions))
-            telemetry.LOTS.labels("request").inc()
-            telemetry.LOT_ITEMS.labels("request").inc(len(live))
+            telemetry.LOT_SIZE.labels("request").observe(len(live))
         telemetry.EXPIRED.labels("lane").inc(len(lot) - len(live))
         return [appended if item.deadline_ms > now else ExpiredError() for item in lot]

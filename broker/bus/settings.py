@@ -33,7 +33,8 @@ class GatewaySettings(Common, frozen=True, kw_only=True, forbid_unknown_fields=T
     keys: Path
     host: str = "127.0.0.1"
     port: _Port
-    public_url: str = ""  # where callers reach the node; the token endpoint's address as an assertion's `aud`
+    public_url: str = ""  # where callers reach the node: in files' addresses, and an assertion's `aud`
+    objects: str  # where files too large for a reply are fetched from: file:///folder, s3://bucket
     max_in_flight: int = 8_192
     max_in_flight_per_lane: int = 4_096
     max_in_flight_per_application: int = 4_096
@@ -44,6 +45,7 @@ class WorkerSettings(Common, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     redis: str
     keys: Path
     store: Path
+    objects: str  # where files too large for a reply are put, sealed
     engine: Annotated[str, Meta(pattern="^(faust|aiokafka)$")] = "faust"
     lots_in_work: Annotated[int, Meta(ge=1, le=256)] = 16
 

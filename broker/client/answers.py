@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -15,7 +14,6 @@ from schemas.items import NO_DATA
 from schemas.statuses import OK, PARTIAL
 
 D = TypeVar("D")
-K = TypeVar("K")
 
 
 class Answer(Struct, Generic[D], frozen=True, kw_only=True, rename="camel"):
@@ -30,12 +28,17 @@ class Answer(Struct, Generic[D], frozen=True, kw_only=True, rename="camel"):
     evidence: str = ""
     scenario: str = ""
     final: bool = True
-    sources: tuple[Source, ...] = ()
     data: D
 
     @property
     def partial(self) -> bool:
         return self.status == PARTIAL
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The provinces that were asked, where there were several to choose from."""
+        told: tuple[Source, ...] = getattr(self.data, "sources", ())
+        return told
 
 
 class _Head(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -65,11 +68,6 @@ _sources = msgspec.json.Decoder(_Sources | None).decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-@cache
-def _decoder(kind: type[K]) -> msgspec.json.Decoder[K]:
-    return msgspec.json.Decoder(kind)
-
-
 def read_answer(got: Got, kind: type[D]) -> Answer[D]:
     """The answer in this body; raises RefusedError for any other, MalformedError for what is none."""
     body = _read(got)
@@ -77,7 +75,7 @@ def read_answer(got: Got, kind: type[D]) -> Answer[D]:
     if head.status not in (OK, PARTIAL) or got.http >= 300:
         raise refusal(got)
     try:
-        data, told = _decoder(kind).decode(body.data), _sources(body.data)
+        data = msgspec.json.decode(body.data, type=kind)
     except _BROKEN as error:
         raise MalformedError("the answer's data are not of its interface", request_id=head.request_id) from error
     return Answer(
@@ -87,7 +85,6 @@ def read_answer(got: Got, kind: type[D]) -> Answer[D]:
         evidence=head.evidence,
         scenario=head.scenario,
         final=head.final,
-        sources=told.sources if told else (),
         data=data,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from broker.client.answers import refusal
 from broker.client.errors import ClientError, MalformedError, PendingError, UnreachableError
-from broker.client.steps import End, Got, Letter, Pause, Send, retry_after
+from broker.client.steps import Got, Letter, Pause, Send, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +48,10 @@ class Times:
         self._gateways, self._draw = gateways, draw
         self._not_before = dict.fromkeys(gateways.addresses, 0.0)
         self._failures = 0
+
+    def alike(self) -> Times:
+        """The same end, nothing tried yet."""
+        return Times(self._gateways, ends=self.ends, draw=self._draw)
 
     def next(self) -> tuple[str, float]:
         """The gateway that may be asked first, and when."""
@@ -93,18 +97,24 @@ class Conversation(Generic[R]):
         self._read, self._later, self._glimpse, self._renewable = read, later, glimpse, renewable
         self._gateway = ""
         self._fresh = self._renewed = False
-        self._end: End[R] | None = None
-        self._best: End[R] | None = None
+        self._ended: list[R] = []
+        self._best: list[R] = []
         self._last: ClientError | None = None
         self._pending: PendingError | None = None
 
-    def next(self, now: float) -> Send | Pause | End[R]:
-        """What to do; raises the ClientError that this ends with when the time is over."""
-        if self._end is not None:
-            return self._end
+    @property
+    def result(self) -> R:
+        """What it brought, once there is nothing left to do."""
+        return self._ended[0]
+
+    def next(self, now: float) -> Send | Pause | None:
+        """What to do, None at the end; raises the ClientError that it ends with when the time is over."""
+        if self._ended:
+            return None
         self._gateway, at = self.times.next()
         if max(now, at) >= self.times.ends:
-            return self._out_of_time()
+            self._out_of_time()
+            return None
         if at > now:
             return Pause(at - now)
         letter, fresh, self._fresh = self.letter, self._fresh, False
@@ -141,19 +151,23 @@ class Conversation(Generic[R]):
         self.times.failed(self._gateway, now, None)
 
     def ended(self, value: R) -> None:
-        self._end = End(value)
+        self._ended = [value]
 
-    def _out_of_time(self) -> End[R]:
-        if self._best is not None:
-            return self._best
-        raise self._pending or self._last or UnreachableError("no time was left to ask", request_id=self.request_id)
+    def holds(self, value: R) -> None:
+        """What it ends with when the time is over before there is more."""
+        self._best = [value]
+
+    def _out_of_time(self) -> None:
+        self._ended = self._best
+        if not self._ended:
+            raise self._pending or self._last or UnreachableError("no time was left to ask", request_id=self.request_id)
 
     def _accepted(self, got: Got, now: float, later: Letter) -> None:
         """From now on it is only looked for."""
         self.letter = later
         shown = self._glimpse(got) if self._glimpse else None
         if shown is not None:
-            self._best = End(shown)
+            self.holds(shown)
         self._pending = PendingError("accepted, not final yet; collect it later", request_id=self.request_id)
         self.times.went_well()
         self.times.rest(now, retry_after(got.headers) or _POLL_SECONDS)
@@ -169,4 +183,3 @@ class Conversation(Generic[R]):
     def _named(self, error: ClientError) -> ClientError:
         error.request_id = error.request_id or self.request_id
         return error
-

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-R = TypeVar("R")
 
 
 class Send(NamedTuple):
@@ -29,12 +27,6 @@ class Pause(NamedTuple):
     """Nothing to send for so long."""
 
     seconds: float
-
-
-class End(NamedTuple, Generic[R]):
-    """The conversation's result."""
-
-    value: R
 
 
 class Got(NamedTuple):

@@ -1,4 +1,4 @@
-"""The client's token: given, or got for an assertion signed by the application and renewed before it ends (RFC 7523)."""
+"""The client's token: given, or got for an assertion that the application signed, and renewed in time (RFC 7523)."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ PROBLEMS: dict[int, tuple[str, str]] = {
     410: ("答复已不再保留", "请使用新的 requestId 重新提交"),
     413: ("请求体过大", "请求体不得超过 10 MiB"),
     415: ("媒体类型不支持", "请使用 Content-Type: application/json"),
+    416: ("所请求的范围不存在", "请按 Content-Range 所示大小重新请求"),
     431: ("请求头过大", "请求头不得超过 64 KiB"),
     429: ("调用过于频繁", "请在 Retry-After 所示秒数后重试"),
     500: ("系统内部错误", "请使用同一 requestId 重试；仍失败请联系节点运维人员"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
@@ -17,7 +16,6 @@ from broker.bus import telemetry
 from broker.gateway.answers import Problem, problem
 from broker.gateway.dialects import spoken
 from broker.gateway.docs import docs_routes
-from broker.gateway.openapi import document
 from schemas import statuses
 from schemas.interfaces import INTERFACES
 from schemas.lot import LotError
@@ -41,7 +39,6 @@ def build(
     *, desk: Desk, offers: Offers, files: FileDesk, token: TokenEndpoint, unready: Callable[[], str]
 ) -> Starlette:
     """The application of one gateway instance."""
-    openapi = orjson.dumps(document())
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -55,9 +52,6 @@ def build(
         telemetry.READY.set(0 if unready() else 1)
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    async def openapi_json(_: Request) -> Response:
-        return Response(openapi, media_type="application/json")
-
     app = Starlette(
         routes=[
             *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in INTERFACES.values()),
@@ -69,7 +63,6 @@ def build(
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
-            Route("/openapi.json", openapi_json),
             *docs_routes(),
         ],
         exception_handlers={

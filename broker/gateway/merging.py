@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+import orjson
+from msgspec import Meta, Struct
 
 from broker.exchange.state import Answer, Missing
 from schemas import statuses
 from schemas.answers import Source
-from schemas.items import NO_DATA
 from schemas.jose import MALFORMED
 from schemas.regions import REGIONS
 from schemas.statuses import STATUSES
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from broker.exchange.state import Part, State
+    from schemas.items import ReplyItem
 
 ANSWERED, EMPTY, REFUSED, LATE, UNAVAILABLE = "answered", "empty", "refused", "late", "unavailable"
 _MISSING = (LATE, UNAVAILABLE)
-_NO_ANSWER = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT})  # it could not say what it has
+# it could not say what it has
+_NO_ANSWER = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
 _NOT_VALID = (21, 22, 23)  # there is such a certificate, so "not found" would be wrong
 _REGION = {region.province: region for region in REGIONS}
 
@@ -30,11 +32,11 @@ _REGION = {region.province: region for region in REGIONS}
 class _Data(Struct, rename="camel"):
     """What every interface's data have in common; the list's elements stay as the province wrote them."""
 
-    total: int
+    total: Annotated[int, Meta(ge=0, le=1 << 31)]
     data_list: tuple[msgspec.Raw, ...]
     withheld: tuple[str, ...] = ()
-    page_no: int | None = None
-    page_size: int | None = None
+    page_no: Annotated[int, Meta(ge=1)] | None = None
+    page_size: Annotated[int, Meta(ge=1)] | None = None
 
 
 _decode = msgspec.json.Decoder(_Data).decode
@@ -56,9 +58,8 @@ def alone(part: Part) -> Told:
         status = statuses.UNREACHABLE if part is Missing.UNAVAILABLE else statuses.TIMED_OUT
         return Told(status, "", None, "", "")
     item = part.item
-    status = item.status if item.status in STATUSES else statuses.OTHER
-    data = None if bytes(item.data) == bytes(NO_DATA) else item.data
-    return Told(status, item.message, data, item.evidence, item.scenario)
+    status, data = _heard(item)
+    return Told(status, _said(item, status), item.data if data else None, item.evidence, item.scenario)
 
 
 def merged(state: State) -> Told:
@@ -88,16 +89,12 @@ def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
         message = STATUSES[status].message
         return Source(region_code=code, state=UNAVAILABLE if away else LATE, status=status, message=message), None
     item = part.item
-    data = _data(part)
-    status = statuses.OTHER if data is None and item.status == statuses.OK else item.status
-    if data is not None and not data.total:
-        status, data = statuses.NOT_FOUND, None
-    status = status if status in STATUSES else statuses.OTHER
+    status, data = _heard(item)
     return Source(
         region_code=code,
         state=_STATES.get(status, UNAVAILABLE if status in _NO_ANSWER else REFUSED),
         status=status,
-        message=item.message or STATUSES[status].message,
+        message=_said(item, status) or STATUSES[status].message,
         elapsed_ms=max(part.appended_ms - item.hops.get("received", part.appended_ms), 0),
         evidence=item.evidence or None,
         scenario=item.scenario or None,
@@ -107,13 +104,23 @@ def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
 _STATES = {statuses.OK: ANSWERED, statuses.NOT_FOUND: EMPTY}
 
 
-def _data(answer: Answer) -> _Data | None:
-    if answer.item.status != statuses.OK:
-        return None
+def _heard(item: ReplyItem) -> tuple[int, _Data | None]:
+    """A province's status, and its data if it has answered with some; nonsense says nothing of what it has (99)."""
+    if item.status != statuses.OK:
+        return (item.status if item.status in STATUSES else statuses.OTHER), None
     try:
-        return _decode(answer.item.data)
-    except MALFORMED:  # a province of a later version, or a wrong one
-        return None
+        orjson.dumps(orjson.loads(item.data))  # it is passed on as it came, so it must be JSON that anybody can read
+        data = _decode(item.data)
+    except (ValueError, TypeError, *MALFORMED):  # a province of a later version, or a wrong one
+        return statuses.OTHER, None
+    if not data.total and not data.data_list:
+        return statuses.NOT_FOUND, None
+    return (statuses.OK, data) if 0 < len(data.data_list) <= data.total else (statuses.OTHER, None)
+
+
+def _said(item: ReplyItem, status: int) -> str:
+    """The province's own words, as long as we take its status as it said it."""
+    return item.message if status == item.status else ""
 
 
 def _status(sources: Sequence[Source]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.responses import Response
@@ -10,6 +10,15 @@ from starlette.responses import Response
 from broker.bus.clock import iso, now_ms
 from broker.gateway.answers import head_of
 from schemas import statuses
+from schemas.offers import (
+    OfferedCode,
+    OfferedField,
+    OfferedGrant,
+    OfferedScene,
+    OfferedType,
+    ScenesAnswer,
+    TypesAnswer,
+)
 from schemas.regions import REGIONS
 from schemas.registry import SceneStatus
 
@@ -34,7 +43,8 @@ class Offers:
     async def scenes(self, request: Request) -> Response:
         """The scenarios that the application may name now."""
         application = self._application(request)
-        return _listed([_scene(one) for one in _open(self._snapshot(), application)])
+        rows = tuple(_scene(one) for one in _open(self._snapshot(), application))
+        return _written(ScenesAnswer(total=len(rows), data_list=rows))
 
     async def types(self, request: Request) -> Response:
         """The certificate types of those scenarios: where they are shared, and what of them is granted somewhere."""
@@ -44,7 +54,8 @@ class Offers:
             for one in compiled.scene.types:
                 if one.type_code in snapshot.catalogue:
                     granted.setdefault(one.type_code, []).append(one)
-        return _listed([_type(snapshot, code, several) for code, several in sorted(granted.items())])
+        rows = tuple(_type(snapshot, code, several) for code, several in sorted(granted.items()))
+        return _written(TypesAnswer(total=len(rows), data_list=rows))
 
 
 def _open(snapshot: Snapshot, application: Application) -> list[CompiledScene]:
@@ -59,60 +70,56 @@ def _open(snapshot: Snapshot, application: Application) -> list[CompiledScene]:
     ]
 
 
-def _scene(compiled: CompiledScene) -> dict[str, Any]:
-    scene = compiled.scene
-    out: dict[str, Any] = {
-        "sceneCode": scene.scene_code,
-        "sceneName": scene.scene_name,
-        "version": compiled.version,
-        "items": scene.items,
-        "orgCode": scene.use_org_code,
-        "orgName": scene.use_org_name,
-        "useFor": scene.purposes,
-        "purposeText": scene.purpose_text,
-        "validFrom": iso(scene.valid_from),
-        "validTo": iso(scene.valid_to),
-        "types": [_grant(one) for one in scene.types],
-    }
-    if scene.service_code:
-        regions = _regions(scene.service_code.source_provinces)
-        out["serviceCode"] = {"regionCodes": regions, "fields": scene.service_code.fields}
-    return out
+def _scene(compiled: CompiledScene) -> OfferedScene:
+    scene, code = compiled.scene, compiled.scene.service_code
+    return OfferedScene(
+        scene_code=scene.scene_code,
+        scene_name=scene.scene_name,
+        version=compiled.version,
+        items=scene.items,
+        org_code=scene.use_org_code,
+        org_name=scene.use_org_name,
+        use_for=scene.purposes,
+        purpose_text=scene.purpose_text,
+        valid_from=iso(scene.valid_from),
+        valid_to=iso(scene.valid_to),
+        types=tuple(_grant(one) for one in scene.types),
+        service_code=OfferedCode(region_codes=_regions(code.source_provinces), fields=code.fields) if code else None,
+    )
 
 
-def _grant(one: SceneType) -> dict[str, Any]:
-    return {
-        "certificateTypeCode": one.type_code,
-        "regionCodes": _regions(one.source_provinces),
-        "interfaces": one.interfaces,
-        "fields": one.fields,
-        "maskedFields": one.masked_fields,
-        "fileFormats": one.file_formats,
-        "original": one.allow_original,
-        "numberRequired": not one.by_holder_only,
-    }
+def _grant(one: SceneType) -> OfferedGrant:
+    return OfferedGrant(
+        certificate_type_code=one.type_code,
+        region_codes=_regions(one.source_provinces),
+        interfaces=one.interfaces,
+        fields=one.fields,
+        masked_fields=one.masked_fields,
+        file_formats=one.file_formats,
+        original=one.allow_original,
+        number_required=not one.by_holder_only,
+    )
 
 
-def _type(snapshot: Snapshot, code: str, granted: Sequence[SceneType]) -> dict[str, Any]:
+def _type(snapshot: Snapshot, code: str, granted: Sequence[SceneType]) -> OfferedType:
     entry = snapshot.catalogue[code].entry
     named = {name for one in granted for name in (*one.fields, *one.masked_fields)}
-    return {
-        "certificateTypeCode": code,
-        "certificateType": entry.type_name,
-        "aliases": entry.aliases,
-        "holderCategory": entry.holder_category,
-        "regionCodes": _regions({province for one in granted for province in one.source_provinces}),
-        "interfaces": sorted({key for one in granted for key in one.interfaces if key in entry.interfaces}),
-        "fields": [
-            {"columnName": field.column, "name": field.label} for field in entry.fields if field.column in named
-        ],
-    }
+    return OfferedType(
+        certificate_type_code=code,
+        certificate_type=entry.type_name,
+        aliases=entry.aliases,
+        holder_category=entry.holder_category,
+        region_codes=_regions({province for one in granted for province in one.source_provinces}),
+        interfaces=tuple(sorted({key for one in granted for key in one.interfaces if key in entry.interfaces})),
+        fields=tuple(
+            OfferedField(column_name=field.column, name=field.label) for field in entry.fields if field.column in named
+        ),
+    )
 
 
-def _regions(provinces: Iterable[str]) -> list[str]:
-    return sorted(_CODE.get(one, one) for one in provinces)
+def _regions(provinces: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(_CODE.get(one, one) for one in provinces))
 
 
-def _listed(rows: list[dict[str, Any]]) -> Response:
-    body = {"head": head_of(statuses.OK), "data": {"total": len(rows), "dataList": rows}}
-    return Response(_encode(body), media_type="application/json")
+def _written(data: ScenesAnswer | TypesAnswer) -> Response:
+    return Response(_encode({"head": head_of(statuses.OK), "data": data}), media_type="application/json")

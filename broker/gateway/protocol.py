@@ -1,4 +1,4 @@
-"""HTTP on the wire: a head that is bounded in bytes and time, and refusals that have `head.status` like every other."""
+"""HTTP on the wire: a head that is bounded in bytes and time, refusals with `head.status`, and a line to be watched."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.gateway.answers import Problem, problem
+from broker.gateway.line import LINE, Line
 from schemas import statuses
 
 if TYPE_CHECKING:
@@ -22,13 +23,20 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = True
     _timer: asyncio.TimerHandle | None = None
+    _line: Line
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._line = Line(transport)
         self._begin_head()
+
+    def eof_received(self) -> None:
+        self._line.hung_up()
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        self._line.end(exc)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -39,6 +47,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][LINE] = self._line
+        self._line.asked_again()
         if not self._in_head:
             self._begin_head()
 

@@ -18,7 +18,7 @@ from deploy.bench.loop import Loop, Row
 from deploy.bench.ways import HttpWay, TopicsWay
 from deploy.demo.certificates import sample
 from deploy.demo.document import document_path
-from deploy.demo.requests import READABLE
+from deploy.demo.asking import READABLE
 from deploy.local.leftovers import alive
 
 if TYPE_CHECKING:

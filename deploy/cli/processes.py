@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import resource
 from typing import TYPE_CHECKING, Any
 
 from broker.bus.settings import FollowerSettings, GatewaySettings, RegistrarSettings, WorkerSettings, read_settings
@@ -23,9 +24,16 @@ _QUICK = ("gateway", "worker")  # those on the way of a request run on uvloop
 
 def live(name: str, settings: Path) -> None:
     """Run a process until it ends; raises SettingsError."""
+    _allow_many_files()
     run = importlib.import_module(f"deploy.roots.{name}").run
     root = run(read_settings(settings, ROOTS[name][0]))
     if name in _QUICK:
         importlib.import_module("uvloop").run(root)
     else:
         asyncio.run(root)
+
+
+def _allow_many_files() -> None:
+    """As many open connections as the system lets us have; many start with 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

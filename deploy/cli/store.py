@@ -27,7 +27,7 @@ def sample(
 ) -> None:
     """Print valid certificates and their holders (synthetic persons) that the demo's first scenario can read."""
     from deploy.demo.certificates import sample as take  # noqa: PLC0415
-    from deploy.demo.requests import READABLE  # noqa: PLC0415
+    from deploy.demo.asking import READABLE  # noqa: PLC0415
 
     path = home_of(home).store / f"{province}.db"
     if not path.exists():

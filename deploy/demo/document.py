@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from deploy.local.home import Home
 
 _DAY_SECONDS = 86_400
-_PER_SECOND = {"yct-enterprise": 5_000, "yct-realestate": 2_000}  # as in registry/applications.yaml
+_PER_SECOND = {  # as in registry/applications.yaml
+    "yct-enterprise": 5_000,
+    "yct-realestate": 2_000,
+    "yct-newborn": 2_000,
+    "yct-limited": 20,
+    "yct-national": 500,
+}
 SDK_NODE, SDK_APPLICATION = "31-sdk", "sdk-enterprise"
 
 
@@ -72,7 +78,7 @@ def _request(one: DemoRequest, tokens: dict[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {"name": one.name, "interface": one.interface, "path": row.path, "body": one.body}
     if one.token:
         out["token"] = tokens.get(one.token, one.token)
-    return out | {"expect": {"http": one.http, "status": one.status}}
+    return out | one.more | {"expect": {"http": one.http, "status": one.status}}
 
 
 def _node(home: Home) -> dict[str, Any]:

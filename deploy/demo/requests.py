@@ -5,8 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deploy.demo.types import TYPES
-from schemas.certificates import CertificateStatus
+from deploy.demo.asking import CODE, READABLE, Question, first, questions
 from schemas.identifiers import make_certificate_id, parse_certificate_id
 from schemas.regions import PROVINCES
 from workers.stores.sqlite_layout import read_store
@@ -35,23 +34,13 @@ _REAL_ESTATE: dict[str, Any] = {
     "itemCode": "11310000MB9A0001XM2000715001001",
     "useFor": "REAL_ESTATE",
 }
-_CODE = {kind.type_name: kind.type_code for kind in TYPES}
-READABLE = tuple(  # the types that the first scenario lets I4 read
-    _CODE[name]
-    for name in (
-        "营业执照",
-        "居民身份证",
-        "不动产权证书",
-        "机动车驾驶证",
-        "居住证",
-        "安管人员考核合格证",
-        "特种作业操作资格证",
-    )
-)
 
 
 class DemoRequest(NamedTuple):
-    """One request, ready to send but for its request id; `token` names an application, or is a bad token."""
+    """One request, ready to send but for its request id; `token` names an application, or is a bad token.
+
+    `more` is what else is known of its answer: a file's size and SM3, a verdict.
+    """
 
     name: str
     interface: str
@@ -59,12 +48,13 @@ class DemoRequest(NamedTuple):
     http: int
     status: int
     token: str = ""
+    more: dict[str, Any] = {}  # noqa: RUF012  # never changed
 
 
 def demo_requests(home: Home) -> list[DemoRequest]:
     """All of them, on certificates of the stores as they lie in this home."""
     stores = {province: list(read_store(home.store / f"{province}.db")) for province in PROVINCES}
-    licence, identity = _CODE["营业执照"], _CODE["居民身份证"]
+    licence, identity = CODE["营业执照"], CODE["居民身份证"]
     good = str(_one(stores["32"], licence))
     person = _one(stores["32"], identity)
     out = [_request(f"{province} 查得营业执照", str(_one(stores[province], licence)), 0) for province in PROVINCES]
@@ -73,7 +63,7 @@ def demo_requests(home: Home) -> list[DemoRequest]:
         _request("33 只要两个字段", _one(stores["33"], identity), 0, fields=["KZ_XM", "certificateName"]),
         _request(
             "34 由第二个应用查得结婚证",
-            _one(stores["34"], _CODE["结婚证"]),
+            _one(stores["34"], CODE["结婚证"]),
             0,
             application="yct-realestate",
             **_REAL_ESTATE,
@@ -81,7 +71,7 @@ def demo_requests(home: Home) -> list[DemoRequest]:
         _request("未找到", _absent(licence, stores["32"]), 10),
         _request("令牌无法识别", good, 11, http=401, application="not-a-token"),
         _request("缺少办件编号", good, 12, businessCode=None),
-        _request("证照类型未在该省发布", _absent(_CODE["社会保障卡"], stores["33"]), 13),
+        _request("证照类型未在该省发布", _absent(CODE["社会保障卡"], stores["33"]), 13),
         _request("已注销", _with_status(stores["31"], "CANCELLED"), 21),
         _request("已过期", _with_status(stores["32"], "EXPIRED"), 22),
         _request("已暂停使用", _with_status(stores["33"], "SUSPENDED"), 23),
@@ -90,8 +80,8 @@ def demo_requests(home: Home) -> list[DemoRequest]:
         _request("场景已到期", good, 3002, sceneCode="YRD-310000-2026-00003"),
         _request("事项不在场景内", good, 3003, itemCode="11310000MB9A0001XM2000999001001"),
         _request("应用未获授权", good, 3004, application="yct-realestate"),
-        _request("证照类型未授权", _one(stores["32"], _CODE["出生医学证明"]), 3005),
-        _request("接口未授权", _one(stores["32"], _CODE["结婚证"]), 3006),
+        _request("证照类型未授权", _one(stores["32"], CODE["出生医学证明"]), 3005),
+        _request("接口未授权", _one(stores["32"], CODE["结婚证"]), 3006),
         _request("点名要了未授权的字段", person, 3007, fields=["KZ_XM", "KZ_ZZ"]),
         _request("用途不符", good, 3011, useFor="SUPERVISION"),
         _request("没有经办人", good, 3013, username=None),
@@ -99,7 +89,7 @@ def demo_requests(home: Home) -> list[DemoRequest]:
         _request("证照标识校验位不对且查无此证", _wrong_check(_absent(licence, stores["32"])), 4002),
         _request("校验位不对但库中确有此证", _stored_wrong_check(stores["32"]), 0),
     ]
-    return out
+    return out + [_of(question) for question in questions(home, stores)]
 
 
 def sdk_items(home: Home, application: str) -> list[dict[str, Any]]:
@@ -107,10 +97,10 @@ def sdk_items(home: Home, application: str) -> list[dict[str, Any]]:
     out = []
     for province in PROVINCES:
         store = list(read_store(home.store / f"{province}.db"))
-        licence = _one(store, _CODE["营业执照"])
+        licence = _one(store, CODE["营业执照"])
         rows: tuple[tuple[str, str, dict[str, str], int], ...] = (
             ("查得营业执照", licence, {}, 0),
-            ("未找到", _absent(_CODE["营业执照"], store), {}, 10),
+            ("未找到", _absent(CODE["营业执照"], store), {}, 10),
             ("用途不符", licence, {"useFor": "SUPERVISION"}, 3011),
         )
         for name, identifier, changed, status in rows:
@@ -139,17 +129,21 @@ def _request(
     data: dict[str, Any] = {"certificateID": identifier}
     if fields:
         data["fields"] = fields
+    return DemoRequest(name, "I4", _body(head, data), http, status, application)
+
+
+def _of(question: Question) -> DemoRequest:
+    body = _body(question.head, question.data)
+    return DemoRequest(question.name, question.interface, body, 200, question.status, question.token, question.more)
+
+
+def _body(head: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     whole = {"version": "1.0", "requestId": uuid.uuid4().hex, **_HEAD, **head}
-    body = {"head": {name: value for name, value in whole.items() if value is not None}, "data": data}
-    return DemoRequest(name, "I4", body, http, status, application)
+    return {"head": {name: value for name, value in whole.items() if value is not None}, "data": data}
 
 
 def _one(records: Iterable[CertificateRecord], type_code: str) -> str:
-    return next(
-        record.certificate_id
-        for record in records
-        if record.type_code == type_code and record.status is CertificateStatus.VALID and _right(record)
-    )
+    return first(records, type_code).certificate_id
 
 
 def _right(record: CertificateRecord) -> bool:

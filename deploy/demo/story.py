@@ -1,103 +1,209 @@
-"""The story that `make demo` plays: requests to four provinces, refusals with their reasons, a repeat, a trace."""
+"""The story that `make demo` plays: 新生儿出生一件事, through all seven interfaces (DOMAIN §8.6).
+
+A service in Shanghai serves a mother who was married in Anhui. One request is refused, one original is fetched, one
+province is down; then every request of demo.json is sent as well, and the picture shows where the time went.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import orjson
-from rich.console import Console
-from rich.table import Table
 
-from broker.bus.clock import iso, now_ms
-from deploy.cli.tracing import show
+from broker.client import Client, Head, RefusedError
+from deploy.demo.asking import CODE, holder_of, issue_code, mother
 from deploy.demo.document import document_path
+from deploy.demo.picture import phases, show_phases, show_story
+from deploy.local import commands
 from deploy.tracing import trace
+from schemas.regions import PROVINCES, REGIONS
+from workers.stores.sqlite_layout import read_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.client import Answer
     from deploy.local.home import Home
+    from schemas.certificates import CertificateRecord
 
 _SECONDS = 20.0
+_APPLICATION = "yct-newborn"
+_DOWN = "33"
+_HEAD = Head(
+    scene_code="YRD-310000-2026-00005",
+    org_name="上海市新生儿服务专窗（演示）",
+    org_code="11310000MB9A0003XP",
+    username="窗口三号（演示）",
+    item_name="新生儿出生一件事",
+    item_code="11310000MB9A0003XP2000612002001",
+    business_code="DEMO-2026-000002",
+    use_for="GOV_SERVICE",
+)
+_NAMES = {region.code: region.name for region in REGIONS}
+
+
+class Row(NamedTuple):
+    """One call of the story: what was asked, of whom, what came of it and how long it took."""
+
+    name: str
+    interface: str
+    provinces: tuple[str, ...]
+    status: int
+    message: str
+    milliseconds: float
+    evidence: str
+    request_id: str
+    as_expected: bool
 
 
 def play(home: Home, *, as_json: bool) -> int:
     """Play it on the stack of this home; 0 when everything was as expected."""
     document = orjson.loads(document_path(home).read_bytes())
-    with httpx.Client(trust_env=False, timeout=_SECONDS) as client:
-        rows = [_call(client, document, number, one) for number, one in enumerate(document["requests"])]
-        repeat = _repeat(client, document)
-    traces = asyncio.run(trace(home, rows[0]["requestId"]))
+    with httpx.Client(trust_env=False, timeout=_SECONDS) as http:
+        requests = [_call(http, document, number, one) for number, one in enumerate(document["requests"])]
+        repeat = _repeat(http, document)
+    rows = _Story(home, document).play()
+    traces = asyncio.run(_traces(home, rows))
     if as_json:
-        print(orjson.dumps({"requests": rows, "repeat": repeat, "trace": [one._asdict() for one in traces]}).decode())
+        story, times = [row._asdict() for row in rows], [one._asdict() for one in phases(traces)]
+        print(orjson.dumps({"story": story, "requests": requests, "repeat": repeat, "phases": times}).decode())
     else:
-        _show(rows)
-        print("\n同一 requestId 先后提交给两个网关：", "同一份答复" if repeat["same"] else "答复不一致！")
-        print("同一 requestId、不同内容：HTTP", repeat["otherBody"])
-        print("\n第一个请求的全程：")
-        for one in traces:
-            show(one)
-    wrong = [row["name"] for row in rows if not row["asExpected"]]
-    if wrong or not repeat["same"] or not traces:
-        print("与预期不符：", ", ".join(wrong) or "重复提交或追踪")
+        show_story(rows)
+        wrong = [one["name"] for one in requests if not one["asExpected"]]
+        print(f"\ndemo.json 的 {len(requests)} 个请求：{len(requests) - len(wrong)} 个与预期一致")
+        print("同一 requestId 先后提交给两个网关：", "同一份答复" if repeat["same"] else "答复不一致！")
+        print("同一 requestId、不同内容：HTTP", repeat["otherBody"], "\n")
+        show_phases(traces)
+    missed = [row.name for row in rows if not row.as_expected]
+    missed += [one["name"] for one in requests if not one["asExpected"]]
+    if missed or not repeat["same"] or not traces:
+        print("与预期不符：", ", ".join(missed) or "重复提交或追踪")
         return 1
     return 0
 
 
-def _call(client: httpx.Client, document: dict[str, Any], number: int, one: dict[str, Any]) -> dict[str, Any]:
-    gateway = document["gateways"][number % len(document["gateways"])]
-    request_id = uuid.uuid4().hex
-    begun = time.monotonic()
-    answer = _post(client, gateway, document, one, request_id)
-    body = answer.json()
-    head = body["head"]
+class _Story:
+    """The calls in their order; what one of them tells the next one asks with."""
+
+    def __init__(self, home: Home, document: dict[str, Any]) -> None:
+        token = next(one["token"] for one in document["applications"] if one["id"] == _APPLICATION)
+        self._home, self._rows = home, list[Row]()
+        self._client = Client(document["gateways"], token=token, head=_HEAD, deadline_seconds=_SECONDS)
+        stores = {province: list(read_store(home.store / f"{province}.db")) for province in PROVINCES}
+        self._mother = mother(stores)
+
+    def play(self) -> list[Row]:
+        birth, marriage = self._mother["出生医学证明"], self._mother["结婚证"]
+        code = issue_code(self._home, "34", marriage, seconds=60)
+        client, holder = self._client, _holder(marriage)
+        file = self._home.run / f"{birth.certificate_id}.ofd"
+        with client:
+            self._tell(
+                "核验母亲出示的安徽政务服务码", "I7", lambda: client.verify_code(code=code, pos="窗口", use="办事")
+            )
+            self._tell("检索母亲在四省的证照", "I1", lambda: client.search(**holder))
+            self._tell(
+                "按持证主体取安徽的结婚证",
+                "I5",
+                lambda: client.data_by_holder(**holder, type_code=CODE["结婚证"], region_codes=("340000",)),
+            )
+            self._tell(
+                "按标识取上海的出生医学证明", "I4", lambda: client.data_by_id(certificate_id=birth.certificate_id)
+            )
+            told = self._tell(
+                "下载出生医学证明的原件",
+                "I2",
+                lambda: client.file_by_id(certificate_id=birth.certificate_id, original=True),
+            )
+            if told:
+                client.download(told.data.data_list[0], file)
+                proof = file.read_bytes()
+                self._tell(
+                    "核验下载的原件",
+                    "I6",
+                    lambda: client.verify_file(
+                        type_code=birth.type_code, content=proof, certificate_id=birth.certificate_id
+                    ),
+                )
+            self._tell(
+                "按持证主体下载结婚证文件",
+                "I3",
+                lambda: client.file_by_holder(**holder, type_code=CODE["结婚证"], region_codes=("340000",)),
+            )
+            self._tell(
+                "点名要了场景不给的住址：拒绝",
+                "I5",
+                lambda: client.data_by_holder(**holder, type_code=CODE["居民身份证"], fields=("KZ_ZZ",)),
+                3007,
+            )
+            commands.stop(self._home.path, f"worker-{_DOWN}")
+            self._tell("浙江停机时再次检索四省", "I1", lambda: client.search(**holder), 7003)
+        return self._rows
+
+    def _tell(self, name: str, interface: str, ask: Callable[[], Answer[Any]], expected: int = 0) -> Answer[Any] | None:
+        begun = time.monotonic()
+        answer: Answer[Any] | None = None
+        try:
+            told: Answer[Any] | RefusedError = (answer := ask())
+            status, message = answer.status, answer.message
+        except RefusedError as error:
+            told, status, message = error, error.code, error.message
+        provinces = tuple(f"{_NAMES[one.region_code]} {_STATES[one.state]}" for one in told.sources)
+        self._rows.append(
+            Row(
+                name=name,
+                interface=interface,
+                provinces=provinces or (told.evidence[:2],),
+                status=status,
+                message=message,
+                milliseconds=round((time.monotonic() - begun) * 1000, 1),
+                evidence=told.evidence,
+                request_id=told.request_id,
+                as_expected=status == expected,
+            )
+        )
+        return answer
+
+
+_STATES = {"answered": "有", "empty": "无", "refused": "拒绝", "late": "迟", "unavailable": "停机"}
+
+
+def _holder(record: CertificateRecord) -> dict[str, Any]:
+    told = holder_of(record)
     return {
-        "name": one["name"],
-        "requestId": request_id,
-        "interface": one["interface"],
-        "http": answer.status_code,
-        "status": head["status"],
-        "message": head["message"],
-        "province": head.get("evidence", "")[:2],
-        "milliseconds": round((time.monotonic() - begun) * 1000, 1),
-        "evidence": head.get("evidence", ""),
-        "at": iso(now_ms()),
-        "asExpected": {"http": answer.status_code, "status": head["status"]} == one["expect"],
+        "holder_code": told["certificateHolderCode"],
+        "holder_type_code": told["certificateHolderTypeCode"],
+        "holder_name": told["certificateHolderName"],
     }
 
 
+async def _traces(home: Home, rows: list[Row]) -> list[Any]:
+    return [one for row in rows if row.request_id for one in await trace(home, row.request_id)]
+
+
+def _call(http: httpx.Client, document: dict[str, Any], number: int, one: dict[str, Any]) -> dict[str, Any]:
+    """One request of demo.json, to the gateways in turn."""
+    answer = _post(http, document["gateways"][number % len(document["gateways"])], document, one, uuid.uuid4().hex)
+    told = {"http": answer.status_code, "status": answer.json()["head"]["status"]}
+    return {"name": one["name"], "interface": one["interface"], **told, "asExpected": told == one["expect"]}
+
+
 def _post(
-    client: httpx.Client, gateway: str, document: dict[str, Any], one: dict[str, Any], request_id: str
+    http: httpx.Client, gateway: str, document: dict[str, Any], one: dict[str, Any], request_id: str
 ) -> httpx.Response:
     body = {"head": one["body"]["head"] | {"requestId": request_id}, "data": one["body"]["data"]}
     headers = {"Authorization": f"Bearer {one.get('token', document['token'])}", "Prefer": "wait=15"}
-    return client.post(gateway + one["path"], json=body, headers=headers)
+    return http.post(gateway + one["path"], json=body, headers=headers)
 
 
-def _repeat(client: httpx.Client, document: dict[str, Any]) -> dict[str, Any]:
+def _repeat(http: httpx.Client, document: dict[str, Any]) -> dict[str, Any]:
     """The same request at both gateways, then another one under its id."""
     first, other = document["requests"][0], document["requests"][1]
     request_id = uuid.uuid4().hex
-    answers = [_post(client, gateway, document, first, request_id).json() for gateway in document["gateways"]]
+    answers = [_post(http, gateway, document, first, request_id).json() for gateway in document["gateways"]]
     same = answers[0]["data"] == answers[1]["data"] and answers[0]["head"]["evidence"] == answers[1]["head"]["evidence"]
-    return {"same": same, "otherBody": _post(client, document["gateways"][0], document, other, request_id).status_code}
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    table = Table(title="Certlane 证照通道：基于证照标识获取证照信息（I4）")
-    for name in ("请求", "接口", "省份", "状态", "说明", "毫秒", "证据编号"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("状态", "毫秒") else "left")
-    for row in rows:
-        told = row["evidence"] or "（网关已答复，未到省级）"
-        table.add_row(
-            row["name"],
-            row["interface"],
-            row["province"],
-            str(row["status"]),
-            row["message"],
-            str(row["milliseconds"]),
-            told,
-        )
-    Console(width=None if Console().is_terminal else 150).print(table)
+    return {"same": same, "otherBody": _post(http, document["gateways"][0], document, other, request_id).status_code}

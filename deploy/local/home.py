@@ -40,13 +40,17 @@ class Home:
         return self.path / "store"
 
     @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
+    @property
     def keys(self) -> Path:
         return self.path / "keys"
 
     def create(self) -> None:
         """Make the folders; keys and the supervisor's password are for their owner only, so the whole home is."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.run, self.log, self.kafka, self.redis, self.store, self.keys):
+        for folder in (self.run, self.log, self.kafka, self.redis, self.store, self.objects, self.keys):
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
 

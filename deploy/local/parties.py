@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deploy.local.home import Home
 
 NODES = ("31-yct", "31-sdk")
-APPLICATIONS = ("yct-enterprise", "yct-realestate", "sdk-enterprise")
+APPLICATIONS = ("yct-enterprise", "yct-realestate", "yct-newborn", "yct-limited", "yct-national", "sdk-enterprise")
 REGISTRAR = "registrar"
 
 

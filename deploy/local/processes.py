@@ -39,21 +39,22 @@ class Part:
 
 def table(home: Home, ports: Ports) -> tuple[Part, ...]:
     """Return all our processes in the order of their start."""
-    kafka, keys = ports.bootstrap, home.keys
+    kafka, keys, objects = ports.bootstrap, home.keys, home.objects.as_uri()
     shared = {"kafka": kafka, "redis": ports.redis_url, "registrar": str(keys / "registrar.public.json")}
     rows: list[tuple[str, str, Settings]] = [
         ("registrar", "registrar", {"kafka": kafka, "keys": str(keys / "registrar.json"), "renew_seconds": 21_600}),
     ]
     rows += [(f"follower-{province}", "follower", {**shared, "party": province}) for province in PROVINCES]
     for province in PROVINCES:
-        own = {"keys": str(keys / f"{province}.json"), "store": str(home.store / f"{province}.db")}
-        rows.append((f"worker-{province}", "worker", {**shared, **own, "province": province, "engine": "faust"}))
+        own = {"province": province, "keys": str(keys / f"{province}.json"), "store": str(home.store / f"{province}.db")}
+        rows.append((f"worker-{province}", "worker", {**shared, **own, "objects": objects, "engine": "faust"}))
     for name in ("gateway-1", "gateway-2"):
         own = {
             "node": NODE,
             "keys": str(keys / f"{NODE}.json"),
             "host": "127.0.0.1",
             "public_url": f"http://127.0.0.1:{ports[name]}",
+            "objects": objects,
         }
         rows.append((name, "gateway", {**shared, **own}))
     return tuple(_part(name, command, settings, ports[name]) for name, command, settings in rows)

@@ -12,13 +12,19 @@ from broker.bus import kafka, redis, telemetry
 from broker.bus.clock import now_ms
 from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
 from broker.bus.lots import Packer
+from broker.bus.objects import Objects
 from broker.exchange.flights import Bounds
 from broker.exchange.instance import Instance
 from broker.exchange.ledger import Ledger
 from broker.exchange.replies import ReplyOpener
-from broker.gateway.app import TokenEndpoint, build
+from broker.exchange.presence import PresenceReader
+from broker.gateway.app import build
+from broker.gateway.files import FileDesk
+from broker.gateway.offers import Offers
 from broker.gateway.protocol import BoundedProtocol
+from broker.gateway.reading import BodyReader
 from broker.gateway.sharing import Desk
+from broker.gateway.token_endpoint import TokenEndpoint
 from broker.gateway.tokens import TokenDesk
 from broker.registry.follower import Follower
 from broker.registry.stored import StoredRegistry
@@ -70,24 +76,47 @@ async def run(settings: GatewaySettings) -> None:
         packer=Packer(party=settings.node, signer=signer, sealer=Sealer(), recipients=snapshot),
         opener=ReplyOpener(node=settings.node, opener=KeyOpener(keys.sealing), snapshot=snapshot),
         kafka=producer,
+        presence=PresenceReader(bootstrap=settings.kafka, name=f"{settings.name}-presence", snapshot=snapshot),
         bounds=Bounds(settings.max_in_flight, settings.max_in_flight_per_lane, settings.max_in_flight_per_application),
     )
 
     def unready() -> str:
         return instance.unready() or ("" if follower.fresh(now_ms()) else "registry")
 
+    bodies = BodyReader()
     desk = Desk(
         exchange=instance.exchange,
         tokens=TokenDesk(node=settings.node, key=keys.signing.public),
         snapshot=snapshot,
         unready=unready,
+        bodies=bodies,
+        public_url=settings.public_url,
+    )
+    objects = Objects(settings.objects)
+    files = FileDesk(
+        application_of=lambda request: desk.application(request).id,
+        look=desk.state,
+        objects=objects,
+        redis=connection,
+        node=settings.node,
     )
     token = TokenEndpoint(
-        node=settings.node, public_url=settings.public_url, signer=signer, redis=connection, snapshot=snapshot
+        node=settings.node,
+        public_url=settings.public_url,
+        signer=signer,
+        redis=connection,
+        snapshot=snapshot,
+        bodies=bodies,
     )
     server = _Server(
         uvicorn.Config(
-            build(desk=desk, token=token, unready=unready),
+            build(
+                desk=desk,
+                offers=Offers(application=desk.application, snapshot=snapshot),
+                files=files,
+                token=token,
+                unready=unready,
+            ),
             host=settings.host,
             port=settings.port,
             loop="none",
@@ -118,4 +147,5 @@ async def run(settings: GatewaySettings) -> None:
         with contextlib.suppress(*redis.RedisFailure, TimeoutError):
             await instance.stop()
         await producer.stop()
+        await objects.close()
         await connection.aclose()

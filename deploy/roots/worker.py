@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from broker.bus import kafka, redis, telemetry
 from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
 from broker.bus.lots import Packer
+from broker.bus.objects import Objects
 from broker.registry.reader import RegistryReader
 from broker.registry.stored import StoredRegistry
 from deploy.roots.lifetime import until_stopped
@@ -18,6 +19,7 @@ from workers.effects import Effects
 from workers.engine.bare import BareEngine
 from workers.engine.lane import LaneWork
 from workers.evidence import EvidenceWriter
+from workers.files import FileSender, sweep
 from workers.handler import Handler
 from workers.presence import PresenceLoop
 from workers.stores.sqlite import SqliteStore
@@ -39,13 +41,14 @@ async def run(settings: WorkerSettings) -> None:
     producer = kafka.producer(settings.kafka, settings.name)
     await producer.start()
     gate = asyncio.Event()
-    store = SqliteStore(settings.store)
+    store, objects = SqliteStore(settings.store), Objects(settings.objects)
     handler = Handler(
         province=settings.province,
         registry=registry,
         opener=KeyOpener(keys.sealing),
         effects=Effects(connection, settings.province),
         store=store,
+        files=FileSender(objects=objects, suite=signer.suite),
         evidence=EvidenceWriter(party=settings.province, keys=keys, packer=packer, kafka=producer),
     )
     lane = LaneWork(handle=handler, kafka=producer, gate=gate, lots_in_work=settings.lots_in_work)
@@ -60,10 +63,11 @@ async def run(settings: WorkerSettings) -> None:
                 await presence.leave()
                 await engine.stop()
 
-            await until_stopped(engine.run(), registry.run(), presence.run(), stop=stop)
+            await until_stopped(engine.run(), registry.run(), presence.run(), sweep(objects), stop=stop)
     finally:
         await producer.stop()
         await store.close()
+        await objects.close()
         await connection.aclose()
 
 

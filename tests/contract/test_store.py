@@ -1,58 +1,54 @@
-"""One suite for every store, the fake included; then what only a file can do to its reader."""
+"""One suite for every store, the fake included."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
-from datetime import date
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import pytest
 
-from deploy.demo.certificates import demo_certificates
 from schemas.certificates import CertificateRecord
+from schemas.form import sm3_hex
 from schemas.identifiers import parse_certificate_id
+from tests.contract.stores import (
+    CODE,
+    CODES,
+    COLUMNS,
+    FILES,
+    HELD,
+    RECORDS,
+    SIZES,
+    STORED,
+    TYPES,
+    ask,
+    fetch,
+    of_code,
+    of_file,
+    of_holder,
+    read,
+    stored_file,
+)
+from tests.support_registry import CARD, CITIZEN_ID, LICENCE
 from workers.stores.memory import MemoryStore
-from workers.stores.port import Ask, Found, Store, StoreError
+from workers.stores.port import Ask, ByFile, ByIdentifier, Found, Look, Store, StoreError
 from workers.stores.sqlite import SqliteStore
-from workers.stores.sqlite_layout import write_store
+from workers.stores.sqlite_layout import put_file, write_store
 
-RECORDS: Final = demo_certificates("32", count=400, today=date(2026, 3, 1))
-ALL_FIELDS: Final = frozenset(field.column_name for record in RECORDS for field in record.surface)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "of 32%20?.sqlite"  # a name that a URI must quote
-    write_store(path, RECORDS)
-    return path
+MEBIBYTE: Final = 1 << 20
+HOSTILE: Final = ["", "%", "' OR 1=1 --", '"]', '", "', "\0", "\U0001f600", "*", "null", "[]", "{}"]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore(RECORDS) if request.param == "memory" else SqliteStore(path)
+    memory = request.param == "memory"
+    made: Store = MemoryStore(STORED, files=FILES, codes=CODES) if memory else SqliteStore(path)
     yield made
     await made.close()
 
 
-@pytest.fixture
-async def sqlite_store(path: Path) -> AsyncIterator[SqliteStore]:
-    made = SqliteStore(path)
-    yield made
-    await made.close()
-
-
-def ask(key: int, certificate_id: str, fields: frozenset[str] = ALL_FIELDS) -> Ask:
-    return Ask(key=key, certificate_id=certificate_id, fields=fields)
-
-
-async def fetch(store: Store, *asks: Ask) -> dict[int, Found]:
-    """Return what was found by key, each key seen exactly once."""
-    found = [one async for together in store.fetch(asks) for one in together]
-    assert sorted(one.key for one in found) == sorted(one.key for one in asks)
-    return {one.key: one for one in found}
+def by_identifier(records: list[CertificateRecord]) -> tuple[CertificateRecord, ...]:
+    return tuple(sorted(records, key=lambda record: record.certificate_id))
 
 
 async def test_full_lot(store: Store) -> None:
@@ -65,22 +61,41 @@ async def test_full_lot(store: Store) -> None:
 async def test_nothing_found(store: Store) -> None:
     """An identifier that is not stored is answered, with nothing, beside one that is."""
     found = await fetch(store, ask(3, "1.2.156.3005.2.none"), ask(9, RECORDS[0].certificate_id))
-    assert found[3] == Found(key=3, records=())
+    assert found[3] == Found(key=3)
     assert found[9].records == (RECORDS[0],)
 
 
 async def test_same_certificate_twice(store: Store) -> None:
-    """Two items may ask for one certificate, each with its own fields."""
+    """Two items may ask for one certificate, each with its own columns."""
     one, column = RECORDS[0], RECORDS[0].surface[0].column_name
     found = await fetch(store, ask(0, one.certificate_id), ask(1, one.certificate_id, frozenset({column})))
     assert found[0].records == (one,)
     assert found[1].records == (msgspec.structs.replace(one, surface=one.surface[:1]),)
 
 
-async def test_no_field_granted(store: Store) -> None:
-    """No field of the face comes back that was not asked for."""
+async def test_no_column_granted(store: Store) -> None:
+    """No column of the face comes back that was not granted."""
     found = await fetch(store, ask(0, RECORDS[0].certificate_id, frozenset()))
     assert found[0].records[0].surface == ()
+
+
+LOOKS: Final[dict[str, Look]] = {
+    "identifier": ByIdentifier(certificate_id=HELD[0].certificate_id),
+    "holder": of_holder(types=frozenset({HELD[0].type_code}), limit=1),
+    "file": of_file(b"", HELD[0].type_code, HELD[0].certificate_id),
+    "digest": of_file(b"one for two", HELD[0].type_code),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_type_not_granted(store: Store, look: str) -> None:
+    """No certificate comes back of a type that was not granted, however it is looked for."""
+    columns = {kind: granted for kind, granted in COLUMNS.items() if kind != HELD[0].type_code}
+    found = await fetch(
+        store, Ask(key=0, look=LOOKS[look], columns=COLUMNS), Ask(key=1, look=LOOKS[look], columns=columns)
+    )
+    assert [record.type_code for record in found[0].records] == [HELD[0].type_code]
+    assert found[1] == Found(key=1)
 
 
 async def test_no_ask(store: Store) -> None:
@@ -96,23 +111,202 @@ async def test_exact_string(store: Store) -> None:
     assert [bool(found[key].records) for key in range(4)] == [True, False, False, False]
 
 
-@pytest.mark.parametrize("text", ["", "%", "' OR 1=1 --", '"]', '", "', "\0", "\U0001f600", "*"])
-async def test_hostile_identifiers(store: Store, text: str) -> None:
-    """An identifier is a value and nothing else: no text in it finds what it does not name."""
-    found = await fetch(store, ask(0, text), ask(1, RECORDS[0].certificate_id))
-    assert found[0] == Found(key=0, records=())
-    assert found[1].records == (RECORDS[0],)
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_texts(store: Store, text: str) -> None:
+    """What is asked for is a value and nothing else: no text finds what it does not name, whatever it stands for."""
+    kind, held = RECORDS[0].type_code, HELD[0].certificate_id
+    looks: list[Look] = [
+        ByIdentifier(certificate_id=text),
+        of_holder(text),
+        of_holder(kind=text),
+        of_holder(number=text),
+        of_holder(types=frozenset({text})),
+        ByFile(type_code=text, digest=sm3_hex(b"one for two"), certificate_id=None),
+        ByFile(type_code=text, digest=text, certificate_id=held),
+        ByFile(type_code=kind, digest=text, certificate_id=None),
+        ByFile(type_code=kind, digest=text, certificate_id=text),
+        of_code(text),
+    ]
+    found = await fetch(store, ask(99, RECORDS[0].certificate_id), *(ask(key, look) for key, look in enumerate(looks)))
+    assert found.pop(99).records == (RECORDS[0],)
+    assert list(found.values()) == [Found(key=key) for key in found]
+    assert await store.file(text, "ofd") is None
+    assert await store.file(held, text) is None
+
+
+async def test_holder(store: Store) -> None:
+    """A holder's certificates come in the order of their identifiers, each with the columns granted for its type."""
+    columns = {CARD: frozenset({"KZ_XM"}), LICENCE: frozenset({"KZ_XB"})}
+    found = await fetch(store, ask(0, of_holder()), Ask(key=1, look=of_holder(), columns=columns))
+    assert found[0].records == by_identifier(HELD)
+    faces = {(one.type_code, tuple(field.column_name for field in one.surface)) for one in found[1].records}
+    assert faces == {(CARD, ("KZ_XM",)), (LICENCE, ("KZ_XB",))}
+    assert len(found[1].records) == len(HELD)
+
+
+async def test_every_holder(store: Store) -> None:
+    """A full lot of holders gets for each exactly what the store holds of them."""
+    holders = sorted({(record.holder_code, record.holder_type_code) for record in STORED})[:256]
+    found = await fetch(store, *(ask(key, of_holder(code, kind=kind)) for key, (code, kind) in enumerate(holders)))
+    for key, holder in enumerate(holders):
+        held = [record for record in STORED if (record.holder_code, record.holder_type_code) == holder]
+        assert found[key].records == by_identifier(held)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 4, 9, 10])
+async def test_limit(store: Store, limit: int) -> None:
+    """Of a holder's certificates the first come, as many as may, whatever the limits of its neighbours."""
+    found = await fetch(store, ask(0, of_holder(limit=limit)), ask(1, of_holder(limit=2)), ask(2, of_holder(limit=50)))
+    assert [found[key].records for key in range(3)] == [by_identifier(HELD)[:n] for n in (limit, 2, 50)]
+
+
+async def test_limit_counts_what_is_granted(store: Store) -> None:
+    """A certificate that may not be shown takes no place of one that may."""
+    cards = by_identifier([record for record in HELD if record.type_code == CARD])
+    few = Ask(key=1, look=of_holder(limit=3), columns={CARD: COLUMNS[CARD]})
+    found = await fetch(store, ask(0, of_holder(types=frozenset({CARD}), limit=3)), few)
+    assert found[0].records == found[1].records == cards[:3]
+
+
+async def test_holder_is_matched_whole(store: Store) -> None:
+    """Code, code type, certificate type and number must all be those asked for."""
+    one = HELD[0]
+    looks = [
+        of_holder(number=one.number),
+        of_holder(number=one.number, types=TYPES - {one.type_code}),
+        of_holder(number=one.number.lower()),
+        of_holder(kind="114"),
+        of_holder(CITIZEN_ID[:-1]),
+        of_holder(types=frozenset()),
+    ]
+    found = await fetch(store, *(ask(key, look) for key, look in enumerate(looks)))
+    assert [found[key].records for key in range(6)] == [(one,), (), (), (), (), ()]
+
+
+async def test_file_of_identifier(store: Store) -> None:
+    """Beside the certificate come the digests of all its files, in order of format, whichever file was asked about."""
+    one, bare = RECORDS[20], RECORDS[30]
+    found = await fetch(
+        store,
+        ask(0, of_file(b"another", one.type_code, one.certificate_id)),
+        ask(1, of_file(b"picture", bare.type_code, bare.certificate_id)),
+        ask(2, of_file(b"picture", HELD[0].type_code, "1.2.156.3005.2.none")),
+    )
+    assert found[0] == Found(key=0, records=(one,), digests=(sm3_hex(b"original"), sm3_hex(b"picture")))
+    assert found[1] == Found(key=1, records=(bare,))
+    assert found[2] == Found(key=2)
+
+
+async def test_file_of_another_type(store: Store) -> None:
+    """A certificate of another type than asked for is not found by its file, with its identifier or without."""
+    one, other = RECORDS[20], RECORDS[21].type_code
+    assert other != one.type_code
+    found = await fetch(
+        store, ask(0, of_file(b"picture", other, one.certificate_id)), ask(1, of_file(b"picture", other))
+    )
+    assert found == {0: Found(key=0), 1: Found(key=1)}
+
+
+async def test_file_of_digest(store: Store) -> None:
+    """A digest alone finds the certificate whose file has it, in any format, with the digests of all its files."""
+    one = RECORDS[20]
+    digests = (sm3_hex(b"original"), sm3_hex(b"picture"))
+    contents = [b"original", b"picture", b"neither"]
+    found = await fetch(store, *(ask(key, of_file(one, RECORDS[20].type_code)) for key, one in enumerate(contents)))
+    assert [(found[key].records, found[key].digests) for key in range(3)] == [((one,), digests)] * 2 + [((), ())]
+
+
+async def test_one_file_of_two(store: Store) -> None:
+    """Of two certificates of a type that have one and the same file the first is found, of two types the one meant."""
+    first, second = by_identifier([r for r in HELD if (r.certificate_id, "ofd") in FILES])
+    found = await fetch(
+        store,
+        ask(0, of_file(b"one for two", CARD)),
+        ask(1, of_file(b"one for two", LICENCE)),
+        ask(2, of_file(b"", CARD)),
+    )
+    assert {first.type_code, second.type_code} == {CARD}
+    assert found[0].records == (first,)
+    assert found[1] == Found(key=1)
+
+
+async def test_codes(store: Store) -> None:
+    """A service code is found by its digest, exactly as it was stored, expired ones too."""
+    found = await fetch(store, *(ask(key, of_code(digest)) for key, digest in enumerate([*CODES, "d" * 64])))
+    assert [found[key] for key in range(len(CODES))] == [Found(key=k, code=c) for k, c in enumerate(CODES.values())]
+    assert found[len(CODES)] == Found(key=len(CODES))
+
+
+async def test_mixed_lot(store: Store) -> None:
+    """Looks of every kind stand side by side in one lot, and again and again."""
+    looks = [ByIdentifier(certificate_id=HELD[3].certificate_id), *LOOKS.values(), of_code("0" * 64)] * 40
+    found = await fetch(store, *(ask(key, look) for key, look in enumerate(looks)))
+    told = [(found[key].records[:1], found[key].code) for key in range(len(looks))]
+    assert told[:6] == [
+        ((HELD[3],), None),
+        ((HELD[0],), None),
+        (by_identifier([record for record in HELD if record.type_code == HELD[0].type_code])[:1], None),
+        ((HELD[0],), None),
+        (by_identifier(HELD[:2])[:1], None),
+        ((), CODE),
+    ]
+    assert told == told[:6] * 40
 
 
 async def test_many_at_once(store: Store) -> None:
     """Lots fetched at the same time do not mix."""
     lots = [RECORDS[start : start + 32] for start in range(0, 320, 32)]
 
-    async def read(lot: list[CertificateRecord]) -> list[CertificateRecord]:
+    async def fetched(lot: list[CertificateRecord]) -> list[CertificateRecord]:
         found = await fetch(store, *(ask(key, record.certificate_id) for key, record in enumerate(lot)))
         return [found[key].records[0] for key in range(len(lot))]
 
-    assert await asyncio.gather(*map(read, lots)) == lots
+    assert await asyncio.gather(*map(fetched, lots)) == lots
+
+
+@pytest.mark.parametrize("place", range(len(SIZES)))
+async def test_files(store: Store, place: int) -> None:
+    """A file of any size comes byte for byte, in chunks of at most a mebibyte, with its size and digest told before."""
+    name = RECORDS[place].certificate_id
+    content = FILES[name, "pdf"]
+    file = await stored_file(store, name)
+    assert (file.size, file.digest) == (SIZES[place], sm3_hex(content))
+    chunks = [chunk async for chunk in file.chunks()]
+    assert b"".join(chunks) == content
+    assert all(0 < len(chunk) <= MEBIBYTE for chunk in chunks)
+
+
+async def test_file_read_twice(store: Store) -> None:
+    """A file may be read again, and by two at once, while lots are fetched."""
+    name = RECORDS[5].certificate_id
+    file = await stored_file(store, name)
+    lot = [ask(key, record.certificate_id) for key, record in enumerate(RECORDS[:64])]
+    *contents, found = await asyncio.gather(read(file), read(file), fetch(store, *lot))
+    assert contents == [FILES[name, "pdf"]] * 2
+    assert await read(file) == FILES[name, "pdf"]
+    assert isinstance(found, dict)
+    assert len(found) == 64
+
+
+async def test_no_file(store: Store) -> None:
+    """There is no file of a certificate without one, in a format it has none in, or of no certificate."""
+    assert await store.file(RECORDS[300].certificate_id, "ofd") is None
+    assert await store.file(RECORDS[0].certificate_id, "ofd") is None
+    assert await store.file("1.2.156.3005.2.none", "ofd") is None
+
+
+@pytest.mark.parametrize("content", [b"another", bytes(3 << 20), None])
+async def test_file_changed_in_between(store: Store, path: Path, content: bytes | None) -> None:
+    """A file that is replaced or goes while it is read fails: no mixture of two comes out."""
+    name = RECORDS[5].certificate_id
+    chunks = (await stored_file(store, name)).chunks()
+    assert await anext(chunks) == FILES[name, "pdf"][:MEBIBYTE]
+    if isinstance(store, MemoryStore):
+        store.files = {} if content is None else store.files | {(name, "pdf"): content}
+    else:
+        write_store(path, STORED) if content is None else put_file(path, name, "pdf", content)
+    with pytest.raises(StoreError):
+        await anext(chunks)
 
 
 async def test_close_twice(store: Store) -> None:
@@ -124,167 +318,23 @@ async def test_close_twice(store: Store) -> None:
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_unreachable_and_back(kind: str, path: Path) -> None:
-    """A store out of reach raises StoreError, and answers again as soon as it is back."""
-    memory, file = MemoryStore(RECORDS), SqliteStore(path)
-    store: Store = memory if kind == "memory" else file
+    """A store out of reach raises StoreError, also in the midst of a file, and answers again as soon as it is back."""
+    memory, sqlite = MemoryStore(STORED, files=FILES), SqliteStore(path)
+    store: Store = memory if kind == "memory" else sqlite
+    name = RECORDS[5].certificate_id
+    chunks = (await stored_file(store, name)).chunks()
+    await anext(chunks)
     memory.reachable = False
     aside = await asyncio.to_thread(path.rename, path.with_suffix(".aside"))
     with pytest.raises(StoreError):
-        await fetch(store, ask(0, RECORDS[0].certificate_id))
+        await fetch(store, ask(0, name))
+    with pytest.raises(StoreError):
+        await store.file(name, "pdf")
+    with pytest.raises(StoreError):
+        await anext(chunks)
     memory.reachable = True
     await asyncio.to_thread(aside.rename, path)
-    assert (await fetch(store, ask(0, RECORDS[0].certificate_id)))[0].records == (RECORDS[0],)
+    assert (await fetch(store, ask(0, name)))[0].records == (RECORDS[5],)
+    assert await read(await stored_file(store, name)) == FILES[name, "pdf"]
     await store.close()
-
-
-@pytest.fixture
-def spoil(path: Path) -> Iterator[Callable[[str], None]]:
-    """Change the row of RECORDS[7] in place, in a table that holds its columns to nothing."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        columns = [row[1] for row in connection.execute("PRAGMA table_info(certificate)")]
-        connection.execute(f"CREATE TABLE loose ({', '.join(columns)})")
-        connection.execute("INSERT INTO loose SELECT * FROM certificate")
-        connection.execute("DROP TABLE certificate")
-        connection.execute("ALTER TABLE loose RENAME TO certificate")
-
-        def change(assignment: str) -> None:
-            where = "WHERE certificate_identifier = ?"
-            connection.execute(f"UPDATE certificate SET {assignment} {where}", (RECORDS[7].certificate_id,))
-
-        yield change
-
-
-@pytest.mark.parametrize(
-    "assignment",
-    [
-        "surface = '{'",
-        "surface = NULL",
-        "surface = '{}'",
-        "surface = '[[]]'",
-        'surface = \'[{"name": "a"}]\'',
-        'surface = \'[{"name": "a", "columnName": "KZ_XM", "value": 7}]\'',
-        "surface = x'5b5d'",
-        "surface = 0",
-        "surface = '[]], [[]'",
-        "surface = replace(hex(zeroblob(450)), '00', '[') || replace(hex(zeroblob(450)), '00', ']')",
-        "surface = hex(zeroblob(1000000))",
-        "certificate_name = hex(zeroblob(1000000))",
-        "certificate_status = 'valid'",
-        "certificate_status = ''",
-        "certificate_status = NULL",
-        "certificate_name = 7",
-        "certificate_name = NULL",
-        "certificate_name = x'ff'",
-        "certificate_name = CAST(x'fffe' AS TEXT)",
-        "certificate_holder_code = 1.5",
-        "issue_date = NULL",
-        "issue_date = '2026-02-30'",
-        "certificate_validate_start = 'now'",
-        "certificate_validate_end = '长期'",
-        "certificate_validate_end = '20300101'",
-        "certificate_validate_end = ''",
-    ],
-)
-async def test_hostile_rows(sqlite_store: SqliteStore, spoil: Callable[[str], None], assignment: str) -> None:
-    """A row that cannot be read yields no record, says so, is counted, and harms no neighbour."""
-    spoil(assignment)
-    found = await fetch(sqlite_store, *(ask(key, record.certificate_id) for key, record in enumerate(RECORDS[:16])))
-    assert found.pop(7) == Found(key=7, records=(), unusable=True)
-    assert all(one.records == (RECORDS[key],) for key, one in found.items())
-    assert sqlite_store.unusable_rows == 1
-
-
-async def test_contradictory_rows(sqlite_store: SqliteStore, spoil: Callable[[str], None]) -> None:
-    """Two rows with one identifier contradict each other, and neither is believed."""
-    spoil(f"certificate_identifier = '{RECORDS[8].certificate_id}'")
-    found = await fetch(sqlite_store, *(ask(key, RECORDS[key].certificate_id) for key in (7, 8, 9)))
-    assert found[7] == Found(key=7, records=())
-    assert found[8] == Found(key=8, records=(), unusable=True)
-    assert found[9].records == (RECORDS[9],)
-
-
-async def test_unknown_content_is_ignored(sqlite_store: SqliteStore, spoil: Callable[[str], None]) -> None:
-    """A name that we do not know in a stored field is passed over."""
-    spoil("surface = json_insert(surface, '$[0].newer', json('[1]'))")
-    found = await fetch(sqlite_store, ask(0, RECORDS[7].certificate_id))
-    assert found[0].records == (RECORDS[7],)
-
-
-async def test_all_rows_hostile(sqlite_store: SqliteStore, spoil: Callable[[str], None], path: Path) -> None:
-    """A full lot of rows that cannot be read is answered to the last one."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE certificate SET certificate_status = 'hostile'")
-    found = await fetch(sqlite_store, *(ask(key, record.certificate_id) for key, record in enumerate(RECORDS[:256])))
-    assert all(one.unusable for one in found.values())
-    assert sqlite_store.unusable_rows == 256
-
-
-async def test_large_lot_is_read_in_parts(sqlite_store: SqliteStore, path: Path) -> None:
-    """Rows that are too much for one answer together are all found."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE certificate SET certificate_name = ?", ("名" * 20_000,))
-    found = await fetch(sqlite_store, *(ask(key, record.certificate_id) for key, record in enumerate(RECORDS[:64])))
-    assert all(len(one.records[0].name) == 20_000 for one in found.values())
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["DROP TABLE certificate", "ALTER TABLE certificate RENAME COLUMN surface TO face"],
-)
-@pytest.mark.parametrize("opened", [True, False])
-async def test_wrong_table(sqlite_store: SqliteStore, path: Path, statement: str, *, opened: bool) -> None:
-    """A file without the table is a failed store, not one in which nothing is found, however late that happens."""
-    if opened:
-        await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(statement)
-    with pytest.raises(StoreError):
-        await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id))
-    assert sqlite_store.unusable_rows == 0
-
-
-async def test_no_database(sqlite_store: SqliteStore, path: Path) -> None:
-    """A file that is no database is a failed store, and what it holds does not show in the error."""
-    await asyncio.to_thread(path.write_text, "certificate of somebody")
-    with pytest.raises(StoreError) as failed:
-        await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id))
-    assert "somebody" not in str(failed.value)
-    assert failed.value.__cause__ is None
-
-
-async def test_new_file_is_seen(sqlite_store: SqliteStore, path: Path) -> None:
-    """A store written anew while it is read is seen by the next lot."""
-    assert (await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id)))[0].records
-    write_store(path, RECORDS[1:])
-    assert not (await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id)))[0].records
-
-
-@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
-async def test_change_in_place_is_seen(sqlite_store: SqliteStore, path: Path, mode: str) -> None:
-    """A row changed in place by another program is seen by the next lot, in either journal mode."""
-    assert (await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id)))[0].records
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA journal_mode={mode}")
-        connection.execute("UPDATE certificate SET certificate_status = 'REVOKED'")
-        found = await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id))
-    assert found[0].records[0].status == "REVOKED"
-
-
-async def test_reader_cannot_write(sqlite_store: SqliteStore) -> None:
-    """The store's own connection cannot change the file."""
-    await fetch(sqlite_store, ask(0, RECORDS[0].certificate_id))
-
-    def write() -> None:
-        sqlite_store._file.connection().execute("DELETE FROM certificate")
-
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await asyncio.wrap_future(sqlite_store._thread.submit(write))
-
-
-def test_failed_write_leaves_the_old_store(path: Path) -> None:
-    """A store that cannot be written leaves the one that was there, and nothing beside it."""
-    before = path.read_bytes()
-    with pytest.raises(sqlite3.IntegrityError):
-        write_store(path, [RECORDS[0], RECORDS[0]])
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
+    await sqlite.close()

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from deploy.demo.certificates import sample
-from deploy.demo.requests import READABLE
+from deploy.demo.asking import READABLE
 from deploy.local import commands, ports
 from deploy.local.home import Home
 
@@ -49,6 +49,11 @@ class Stack:
         base = self.request()["body"]
         data = base["data"] if identifier is None else {"certificateID": identifier}
         return {"head": base["head"] | {"requestId": uuid.uuid4().hex} | head, "data": data}
+
+    def fresh(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The body of a request of demo.json with a new request id."""
+        body = request["body"]
+        return {**body, "head": body["head"] | {"requestId": uuid.uuid4().hex}}
 
     def post(
         self, body: object, *, gateway: int = 0, token: str | None = None, wait: str = "wait=15", path: str = ""

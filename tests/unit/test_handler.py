@@ -24,6 +24,7 @@ from schemas.suites import sha256
 from schemas.topics import detail_topic, dlq_topic, evidence_topic, reply_topic, request_topic
 from tests.support import KEYS, Province, incoming, opened_detail, request
 from tests.support_registry import (
+    CARD,
     CITIZEN_ID,
     LICENCE,
     NODE,
@@ -38,6 +39,7 @@ from tests.support_registry import (
 from tests.support_store import BrokenStore, GatedStore, LyingStore, certificate
 from workers.engine.port import Work
 from workers.stores.memory import MemoryStore
+from workers.stores.port import ByIdentifier
 
 STORED: Final = [certificate(serial) for serial in range(1, 9)]
 DLQ: Final = dlq_topic(request_topic(PROVINCE))
@@ -84,7 +86,7 @@ MIXED: Final[list[tuple[str, Callable[[int], RequestItem], int]]] = [
     ("field", lambda at: request(at, data=encode({"certificateID": identifier_of(1), "fields": ["KZ_ZZ"]})), 3007),
     ("data of another form", lambda at: request(at, data=b'{"certificateID":7}'), 102),
     ("data that is no object", lambda at: request(at, data=b"[]"), 102),
-    ("interface not offered", lambda at: replace(request(at), interface="I5"), 2),
+    ("interface not offered", lambda at: replace(request(at), interface="I8"), 2),
     ("no such interface", lambda at: replace(request(at), interface="I9"), 2),
     ("application unknown", lambda at: replace(request(at), application="nobody"), 3004),
     ("no address", lambda at: replace(request(at), address=None), 2006),
@@ -140,8 +142,8 @@ async def test_store_is_asked_for_granted_items_only() -> None:
     store.gate.set()
     province = await ready(store)
     await province.work(province.lot([request(1), request(2, use_for="SUPERVISION"), request(3, business_code="")]))
-    assert [one.certificate_id for one in store.asked] == [identifier_of(1)]
-    assert "KZ_ZZ" not in store.asked[0].fields
+    assert [one.look for one in store.asked] == [ByIdentifier(certificate_id=identifier_of(1))]
+    assert "KZ_ZZ" not in store.asked[0].columns[CARD]
 
 
 async def test_refusals_do_not_wait() -> None:

@@ -1,7 +1,9 @@
 """Which records answer an ask, and what of them: the part that every store has in common."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final
 
 from schemas.certificates import CertificateRecord, minimise_surface
 from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, Look
@@ -13,25 +15,31 @@ def granted_records(ask: Ask, records: Iterable[CertificateRecord]) -> tuple[Cer
     What a store found is held to this too: a row may have changed since it was found, or the store may compare texts
     in its own way.
     """
-    named = [record for record in records if record.type_code in ask.columns and _is_named(ask.look, record)]
+    is_named, look, columns = _NAMED[type(ask.look)], ask.look, ask.columns
+    named = [record for record in records if record.type_code in columns and is_named(look, record)]
     if len(named) > 1:
         named.sort(key=attrgetter("certificate_id"))
-        named = named[: ask.look.limit if isinstance(ask.look, ByHolder) else 1]
-    return tuple([minimise_surface(record, ask.columns[record.type_code]) for record in named])
+        named = named[: look.limit if isinstance(look, ByHolder) else 1]
+    return tuple([minimise_surface(record, columns[record.type_code]) for record in named])
 
 
-def _is_named(look: Look, record: CertificateRecord) -> bool:
-    match look:
-        case ByIdentifier():
-            return record.certificate_id == look.certificate_id
-        case ByHolder():
-            return (
-                record.holder_code == look.holder_code
-                and record.holder_type_code == look.holder_type_code
-                and record.type_code in look.type_codes
-                and look.number in {None, record.number}
-            )
-        case ByFile():
-            return record.type_code == look.type_code and look.certificate_id in {None, record.certificate_id}
-        case ByCode():
-            return False
+def _of_identifier(look: ByIdentifier, record: CertificateRecord) -> bool:
+    return record.certificate_id == look.certificate_id
+
+
+def _of_holder(look: ByHolder, record: CertificateRecord) -> bool:
+    return (
+        record.holder_code == look.holder_code
+        and record.holder_type_code == look.holder_type_code
+        and record.type_code in look.type_codes
+        and look.number in {None, record.number}
+    )
+
+
+def _of_file(look: ByFile, record: CertificateRecord) -> bool:
+    return record.type_code == look.type_code and look.certificate_id in {None, record.certificate_id}
+
+
+_NAMED: Final[Mapping[type[Look], Callable[[Any, CertificateRecord], bool]]] = MappingProxyType(
+    {ByIdentifier: _of_identifier, ByHolder: _of_holder, ByFile: _of_file, ByCode: lambda _, __: False}
+)

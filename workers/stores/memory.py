@@ -7,7 +7,7 @@ from typing import Final
 from schemas.certificates import CertificateRecord
 from schemas.form import sm3_hex
 from workers.stores.granted import granted_records
-from workers.stores.port import Ask, ByCode, ByFile, CodeRecord, Found, StoreError
+from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, CodeRecord, Found, StoreError
 
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -54,22 +54,25 @@ class MemoryStore:
             raise StoreError("the store cannot be reached")
 
     def _find(self, ask: Ask) -> Found:
-        match ask.look:
-            case ByCode(digest=digest):
-                return Found(key=ask.key, code=self.codes.get(digest))
-            case ByFile(digest=digest, certificate_id=None):
-                named = {name for (name, _), content in self.files.items() if sm3_hex(content) == digest}
-                records = granted_records(ask, [self._records[name] for name in named & self._records.keys()])
-                return Found(key=ask.key, records=records, digests=self._digests(records))
-            case ByFile():
-                records = granted_records(ask, self._records.values())
-                return Found(key=ask.key, records=records, digests=self._digests(records))
-            case _:
-                return Found(key=ask.key, records=granted_records(ask, self._records.values()))
+        if isinstance(ask.look, ByCode):
+            return Found(key=ask.key, code=self.codes.get(ask.look.digest))
+        records = granted_records(ask, self._candidates(ask.look))
+        if isinstance(ask.look, ByFile):
+            digests = [digest for record in records for digest in self._digests(record.certificate_id)]
+            return Found(key=ask.key, records=records, digests=tuple(digests))
+        return Found(key=ask.key, records=records)
 
-    def _digests(self, records: Sequence[CertificateRecord]) -> tuple[str, ...]:
-        names = [record.certificate_id for record in records]
-        return tuple(sm3_hex(content) for (name, _), content in sorted(self.files.items()) if name in names)
+    def _candidates(self, look: ByIdentifier | ByHolder | ByFile) -> Iterable[CertificateRecord]:
+        if isinstance(look, ByHolder):
+            return self._records.values()
+        if look.certificate_id is not None:
+            found = self._records.get(look.certificate_id)
+            return () if found is None else (found,)
+        names = {name for (name, _), content in self.files.items() if sm3_hex(content) == look.digest}
+        return [self._records[name] for name in names & self._records.keys()]
+
+    def _digests(self, certificate_id: str) -> list[str]:
+        return [sm3_hex(content) for (name, _), content in sorted(self.files.items()) if name == certificate_id]
 
 
 class MemoryFile:

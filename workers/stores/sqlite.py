@@ -1,135 +1,105 @@
-"""The embedded store: one SQLite file, read only, on a thread of its own.
-
-A lot is one statement whose result is one row. sqlite3 lets go of the interpreter's lock at every row, and beside a
-busy thread each taking back costs up to a switch interval (5 ms): 256 rows took 1.3 s so, one row of JSON 14 ms.
-"""
+"""The embedded store: one SQLite file, read only, on a thread of its own."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
-from schemas.certificates import CertificateRecord, minimise_surface
-from workers.stores.port import Ask, Found, StoreError
-from workers.stores.sqlite_layout import RECORD_JSON
+from workers.stores.granted import granted_records
+from workers.stores.port import Ask, ByHolder, Found, Look, StoreError
+from workers.stores.sqlite_connection import ReadConnection
+from workers.stores.sqlite_files import SqliteFile, file_row
+from workers.stores.sqlite_looks import KINDS, MAX_BYTES, Answer, read
 
-# CROSS JOIN keeps the order of the tables: every asked identifier is one look into the index.
-_SELECT: Final = (
-    f"SELECT json_group_array({RECORD_JSON}) FROM json_each(?) AS asked"  # noqa: S608 - nothing in it comes from outside
-    " CROSS JOIN certificate ON certificate_identifier = asked.value"
-)
-_MAX_BYTES: Final = 1 << 20  # of one value and of one answer: a larger lot is read in parts, a larger row not at all
-_BUSY_SECONDS: Final = 1.0  # how long a writer in place may hold us up
+_T = TypeVar("_T")
 
-_ROWS_FAULT: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG})  # what a row's content makes SQLite say
-
-_decode = msgspec.json.Decoder(list[CertificateRecord]).decode
+_PORTIONS_TOGETHER: Final = 8  # each from an answer of at most MAX_BYTES
 
 
 class SqliteStore:
     """Reads a file of `sqlite_layout`, and trusts nothing in it to have the form it should have.
 
-    The file is opened at the first fetch, and again after a failure or when another file has taken its place. A
-    writer may change it in place meanwhile, with a rollback journal or WAL.
+    The file is opened when it is first asked, and again after a failure or when another file has taken its place. A
+    writer may change it in place meanwhile, with a rollback journal or WAL. A table that is missing fails what needs
+    it and nothing else: a store without files or codes answers for its certificates.
     """
 
     def __init__(self, path: Path) -> None:
         self.unusable_rows = 0
-        self._file = _File(path.absolute())
+        self._rows = ReadConnection(path, max_value_bytes=MAX_BYTES)
+        self._files = ReadConnection(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
         self._closed = False
 
     async def fetch(self, asks: Sequence[Ask]) -> AsyncIterator[Sequence[Found]]:
-        """Yield everything at once; see `Store.fetch`."""
-        if asks:
-            yield await asyncio.get_running_loop().run_in_executor(self._thread, self._fetch, asks)
+        """Yield everything at once, and only where rows are bad or large in more groups; see `Store.fetch`."""
+        waiting, portions = len(asks), self._portions(asks)
+        while waiting:
+            found, error = await self._on_thread(partial(_together, portions))
+            if found:
+                yield found
+            if error:
+                raise error
+            waiting -= len(found)
+
+    async def file(self, certificate_id: str, file_format: str) -> SqliteFile | None:
+        """See `Store.file`."""
+        key = (certificate_id, file_format)
+        row = await self._on_thread(partial(file_row, self._files, key))
+        return row and SqliteFile(key=key, row=row, source=self._files, on_thread=self._on_thread)
 
     async def close(self) -> None:
         """Close the file and end the thread; see `Store.close`."""
         if not self._closed:
             self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+            await self._on_thread(self._rows.close)
+            await self._on_thread(self._files.close)
             self._thread.shutdown()
 
-    def _fetch(self, asks: Sequence[Ask]) -> list[Found]:
-        try:
-            rows = _read(self._file.connection(), list({ask.certificate_id for ask in asks}))
-        except (OSError, sqlite3.Error) as error:
-            self._file.close()
-            # its kind only: its words may quote a row
-            kind = getattr(error, "sqlite_errorname", type(error).__name__)
-            raise StoreError(f"the SQLite store cannot be read: {kind}") from None
-        self.unusable_rows += sum(row is None for row in rows.values())
-        return [_found(ask, rows) for ask in asks]
+    async def _on_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _portions(self, asks: Sequence[Ask]) -> Iterator[list[Found]]:
+        for kind in KINDS:
+            waiting: dict[Look, list[Ask]] = {}
+            for ask in asks:
+                if type(ask.look) is kind:
+                    waiting.setdefault(_granted_look(ask), []).append(ask)
+            with self._rows.failing_closed():
+                for portion in read(self._rows, kind, list(waiting)):
+                    self.unusable_rows += sum([answer.unusable for _, answer in portion])
+                    yield [_found(ask, answer) for look, answer in portion for ask in waiting[look]]
 
 
-class _File:
-    """The open file; all of it happens on the store's thread, as sqlite3 demands by default."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._identity = (0, 0)
-
-    def connection(self) -> sqlite3.Connection:
-        """Return a connection to the file that has the name now; raises OSError, sqlite3.Error."""
-        status = self._path.stat()  # 2 µs a lot: a store written anew is seen without a restart
-        if self._connection is None or self._identity != (status.st_dev, status.st_ino):
-            self.close()
-            uri = f"{self._path.as_uri()}?mode=ro"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._connection.text_factory = bytes  # decoded once, by msgspec
-            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
-            _ask(self._connection, [])
-            self._identity = (status.st_dev, status.st_ino)
-        return self._connection
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection:
-            connection.close()
-
-
-def _read(connection: sqlite3.Connection, identifiers: list[str]) -> dict[str, CertificateRecord | None]:
-    """Return the rows of those identifiers that have one, None for a row that cannot be used."""
-    rows = _usable(connection, identifiers)
-    if rows is not None:
-        return rows
-    if len(identifiers) == 1:
-        return {identifiers[0]: None}
-    # One bad row spoils the whole answer: halving finds it, and its neighbours keep theirs.
-    middle = len(identifiers) // 2
-    return _read(connection, identifiers[:middle]) | _read(connection, identifiers[middle:])
-
-
-def _usable(connection: sqlite3.Connection, identifiers: list[str]) -> dict[str, CertificateRecord | None] | None:
-    """Return the rows of those identifiers that have one, None when a row among them cannot be used."""
+def _together(portions: Iterator[list[Found]]) -> tuple[list[Found], StoreError | None]:
+    """Return several portions as one, for each way to the thread and back costs, and the error that ended them."""
+    found: list[Found] = []
     try:
-        records = _decode(_ask(connection, identifiers))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) not in _ROWS_FAULT:
-            raise
-        _ask(connection, [])  # raises when it is the table that is wrong, and not a row
-        return None
-    rows: dict[str, CertificateRecord | None] = {record.certificate_id: record for record in records}
-    return rows if len(rows) == len(records) else None  # two rows of one identifier: which of them holds is unknown
+        for portion in islice(portions, _PORTIONS_TOGETHER):
+            found += portion
+    except StoreError as error:
+        return found, error
+    return found, None
 
 
-def _ask(connection: sqlite3.Connection, identifiers: list[str]) -> bytes:
-    answer: bytes = connection.execute(_SELECT, (msgspec.json.encode(identifiers).decode(),)).fetchone()[0]
-    return answer
+def _granted_look(ask: Ask) -> Look:
+    look = ask.look
+    if isinstance(look, ByHolder) and not look.type_codes <= ask.columns.keys():
+        return replace(look, type_codes=look.type_codes.intersection(ask.columns))
+    return look
 
 
-def _found(ask: Ask, rows: dict[str, CertificateRecord | None]) -> Found:
-    if ask.certificate_id not in rows:
-        return Found(key=ask.key, records=())
-    record = rows[ask.certificate_id]
-    if record is None:
-        return Found(key=ask.key, records=(), unusable=True)
-    return Found(key=ask.key, records=(minimise_surface(record, ask.fields),))
+def _found(ask: Ask, answer: Answer) -> Found:
+    records = granted_records(ask, answer.records)
+    return Found(
+        key=ask.key,
+        records=records,
+        digests=answer.digests if records else (),
+        code=answer.code,
+        unusable=answer.unusable > 0,
+    )

@@ -1,0 +1,74 @@
+"""One connection as an endpoint may watch it: whether what it was given has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
+
+LINE = "line"
+"""Where a request's `scope["state"]` has its connection's line."""
+
+
+class Line:
+    """The protocol tells it what happens, an endpoint asks it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._broken = False
+        self._news: asyncio.Future[bool] | None = None
+        self.lost = False
+
+    def asked_again(self) -> None:
+        """The client asks for something more: what it was given before, it has."""
+        self._tell(True)
+
+    def hung_up(self) -> None:
+        """The client says that it will send nothing more; it may have left before everything had come."""
+        # A reset that follows a FIN is never reported by a read, so the kernel is asked what the client has not taken.
+        self._broken = self._unsent() > 0
+
+    def end(self, error: Exception | None) -> None:
+        """The connection is gone; with an error when the client closed it and left something unread."""
+        self.lost, self._broken = True, self._broken or error is not None
+        self._tell(not self._broken)
+
+    def abort(self) -> None:
+        """End the connection now, whatever waits to be sent."""
+        self.lost = self._broken = True
+        self._transport.abort()
+
+    async def taken(self, *, quiet_seconds: float, stall_seconds: float) -> bool:
+        """Whether the client has taken all it was given.
+
+        True once it asks again, closes in peace, or has acknowledged everything and been quiet for so long. False
+        once the connection breaks; one on which nothing moves for `stall_seconds` is broken by us.
+        """
+        loop = asyncio.get_running_loop()
+        least, since = self._unsent(), loop.time()
+        while not self.lost:
+            self._news = loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(quiet_seconds):
+                    return await self._news
+            unsent = self._unsent()
+            if not unsent:
+                return True
+            if unsent < least:
+                least, since = unsent, loop.time()
+            elif loop.time() - since > stall_seconds:
+                self.abort()
+        return not self._broken
+
+    def _tell(self, taken: bool) -> None:  # noqa: FBT001
+        if self._news is not None and not self._news.done():
+            self._news.set_result(taken)
+
+    def _unsent(self) -> int:
+        """Bytes that the client's side has not acknowledged: ours and the kernel's (Linux, tcp(7) SIOCOUTQ)."""
+        kernel = bytearray(4)
+        with contextlib.suppress(OSError, AttributeError):  # not a socket, or gone already
+            fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, kernel)
+        return self._transport.get_write_buffer_size() + int(struct.unpack("i", kernel)[0])

@@ -1,0 +1,114 @@
+"""What comes of one lot's grants, as it comes: the store's answers, and the files that some of them stand for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from broker.bus import telemetry
+from broker.bus.clock import now_ms, today
+from schemas import statuses
+from workers.asking import ask
+from workers.delivery import deliver
+from workers.judge import Refusal
+from workers.outcome import Outcome
+from workers.release import Released, Shipment, release
+from workers.shaping import Here
+from workers.stores.port import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+    from workers.files import FileSender
+    from workers.stores.port import Found, Store
+    from workers.taking import Taken
+
+_FILES_AT_ONCE = 4  # of one lot
+_MAX_DATA_BYTES = 480 * 1024  # one answer's, so that it never takes its neighbours' with it
+
+
+class Gathering:
+    """One lot's; every granted item ends in exactly one outcome, or in none when its deadline passes meanwhile."""
+
+    def __init__(
+        self, taken: Mapping[int, Taken], *, province: str, store: Store, files: FileSender, hops: Mapping[str, int]
+    ) -> None:
+        self._taken, self._province, self._store, self._files, self._hops = taken, province, store, files, hops
+        self._asks = {key: ask(key, item.case, item.grant) for key, item in taken.items()}
+        self._waiting = set(self._asks)
+        self._sending: set[asyncio.Task[list[Outcome]]] = set()
+        self._turn = asyncio.Semaphore(_FILES_AT_ONCE)
+
+    async def outcomes(self) -> AsyncGenerator[list[Outcome], None]:
+        """What has come together; what the store cannot answer is unreachable (7001)."""
+        if not self._asks:
+            return
+        telemetry.STORE_READS.labels(self._province).inc(len(self._asks))
+        found = self._store.fetch([*self._asks.values()])
+        reading: asyncio.Task[list[Outcome]] | None = None
+        try:
+            while self._waiting or self._sending:
+                if not self._sending:  # nothing else can come: to wait for the store needs no task
+                    yield await self._read(found)
+                    continue
+                if reading is None and self._waiting:
+                    reading = asyncio.create_task(self._read(found))
+                pending = {*self._sending, reading} if reading else self._sending
+                done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                self._sending -= done
+                reading = None if reading in done else reading
+                yield [outcome for task in done for outcome in task.result()]
+        finally:
+            await _ended([*self._sending, *([reading] if reading else [])])
+
+    async def _read(self, found: AsyncIterator[Sequence[Found]]) -> list[Outcome]:
+        """The next of the store's answers, or the end of them; files that they stand for set out on their way."""
+        ends = max(item.case.item.deadline for item in self._taken.values())
+        group: Sequence[Found] | None = None
+        try:
+            # The time-out stands around the store's step alone: around a yield it would cancel who reads us.
+            async with asyncio.timeout((ends - now_ms()) / 1000):
+                group = await anext(found, None)
+        except (StoreError, TimeoutError) as error:
+            telemetry.log.warning("store failed", error=type(error).__name__, items=len(self._waiting))
+        now = now_ms()
+        if group is None:
+            left, self._waiting = sorted(self._waiting), set()
+            return [self._outcome(key, Refusal(statuses.UNREACHABLE, "store"), now) for key in left]
+        fresh = {answer.key: answer for answer in group if answer.key in self._waiting}
+        self._waiting -= fresh.keys()
+        here = Here(self._province, now, today(now).isoformat())
+        outcomes = []
+        for key, answer in fresh.items():
+            item = self._taken[key]
+            result = release(item.case, item.grant, self._asks[key].look, answer, here)
+            if answer.unusable:
+                telemetry.STORE_UNUSABLE.labels(self._province).inc()
+            if isinstance(result, Shipment):
+                self._sending.add(asyncio.create_task(self._send(key, result)))
+            else:
+                outcomes.append(self._outcome(key, result, now))
+        return outcomes
+
+    async def _send(self, key: int, shipment: Shipment) -> list[Outcome]:
+        """One item's files, when it is its turn and before its deadline."""
+        result: Released | Refusal
+        try:
+            async with asyncio.timeout((self._taken[key].case.item.deadline - now_ms()) / 1000), self._turn:
+                result = await deliver(shipment, store=self._store, files=self._files)
+        except TimeoutError:
+            result = Refusal(statuses.UNREACHABLE, "file")
+        return [self._outcome(key, result, now_ms())]
+
+    def _outcome(self, key: int, result: Released | Refusal, now: int) -> Outcome:
+        item = self._taken[key]
+        if isinstance(result, Released) and len(result.data) > _MAX_DATA_BYTES:
+            result = Refusal(statuses.OTHER, "size")
+        return Outcome(item.case, result, item.grant.scenario, item.attempt, {**self._hops, "fetched": now})
+
+
+async def _ended(tasks: Sequence[asyncio.Task[list[Outcome]]]) -> None:
+    """Nothing goes on when nobody reads any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

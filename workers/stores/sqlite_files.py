@@ -1,0 +1,78 @@
+"""The files of an embedded store, read piece by piece: memory does not grow by the file."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives import hashes
+
+from workers.stores.port import StoreError
+from workers.stores.sqlite_connection import ReadConnection
+
+_CHUNK_BYTES: Final = 1 << 20
+
+_SELECT: Final = (
+    "SELECT rowid, length(content), digest FROM certificate_file WHERE certificate_identifier = ? AND format = ?"
+)
+
+
+class FileRow(NamedTuple):
+    """The row of a file without its content: its number, the content's size and digest."""
+
+    number: int
+    size: int
+    digest: str
+
+
+def file_row(source: ReadConnection, key: tuple[str, str]) -> FileRow | None:
+    """Return the row of the file with this identifier and format, on the store's thread; raises StoreError."""
+    with source.failing_closed():
+        rows = source.get().execute(_SELECT, key).fetchmany(2)
+    if not rows:
+        return None
+    number, size, digest = rows[0]
+    if len(rows) > 1 or not isinstance(size, int) or not isinstance(digest, bytes):
+        raise StoreError("the store's row of a file cannot be used")
+    return FileRow(number, size, digest.decode("ascii", "replace"))
+
+
+class SqliteFile:
+    """One file of a SqliteStore; see `StoredFile`.
+
+    Each chunk is a look of its own, so that a slow reader holds up no writer; that they belong together is proved by
+    the digest in the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: tuple[str, str],
+        row: FileRow,
+        source: ReadConnection,
+        on_thread: Callable[[Callable[[], bytes]], Awaitable[bytes]],
+    ) -> None:
+        self.size, self.digest = row.size, row.digest
+        self._key, self._source, self._on_thread = key, source, on_thread
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See `StoredFile.chunks`; the last chunk comes only when the whole has the digest."""
+        hasher = hashes.Hash(hashes.SM3())
+        for start in range(0, max(self.size, 1), _CHUNK_BYTES):
+            chunk = await self._on_thread(partial(self._chunk, start, hasher))
+            if start + _CHUNK_BYTES >= self.size and hasher.finalize().hex() != self.digest:
+                raise StoreError("the file does not have the digest that the store tells")
+            if chunk:
+                yield chunk
+
+    def _chunk(self, start: int, hasher: hashes.Hash) -> bytes:
+        row = file_row(self._source, self._key)
+        if row is None or (row.size, row.digest) != (self.size, self.digest):
+            raise StoreError("the file has changed while it was read")
+        with (
+            self._source.failing_closed(),
+            self._source.get().blobopen("certificate_file", "content", row.number, readonly=True) as blob,
+        ):
+            blob.seek(start)
+            chunk: bytes = blob.read(_CHUNK_BYTES)
+        hasher.update(chunk)  # here, off the event loop: 2 ms
+        return chunk

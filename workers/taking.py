@@ -1,0 +1,119 @@
+"""Judge and take: each item's grant or refusal, and the effects of what was granted, taken once (DESIGN §8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.bus import telemetry
+from broker.bus.clock import now_ms
+from broker.bus.redis import RedisFailure
+from schemas import statuses
+from schemas.lot import LotError
+from workers.effects import CODE_USED, MARK_HELD, EpochError, Mark, ReplayedError
+from workers.judge import Grant, Refusal, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker.registry.reader import RegistryReader
+    from workers.effects import Effects
+    from workers.judge import Case
+    from workers.opening import Opened
+
+_RETRY_SECONDS = 0.2
+# What turned a grant into a refusal when its effects could not be taken.
+_REFUSED = {MARK_HELD: (statuses.REPLAYED, "mark"), CODE_USED: (statuses.CODE_USED, "code")}
+
+
+class Taken(NamedTuple):
+    """A granted item whose effects were taken, and at which attempt this is."""
+
+    case: Case
+    grant: Grant
+    attempt: int
+
+
+class Decided(NamedTuple):
+    """The granted items of a lot by their keys, and its refused ones."""
+
+    taken: dict[int, Taken]
+    refused: list[tuple[Case, Refusal]]
+
+
+class Desk:
+    """Where a province's lots are judged and their effects taken."""
+
+    def __init__(self, *, province: str, registry: RegistryReader, effects: Effects) -> None:
+        self._province, self._registry, self._effects = province, registry, effects
+
+    async def decide(self, opened: Opened, place: str, cases: Sequence[Case]) -> Decided:
+        """Judge and take, again and again while Redis is away or new, until the deadlines have passed.
+
+        `place` is the lot's on its topic. Raises LotError("replayed").
+        """
+        envelope = opened.envelope
+        while True:
+            cases = _unexpired(cases)
+            judged = self._judge(cases)
+            granted = [(case, result) for case, result in judged if isinstance(result, Grant)]
+            try:
+                attempts = await self._effects.take(
+                    self._registry.epoch,
+                    node=opened.node,
+                    lot=envelope.ce_id,
+                    place=place,
+                    ends_ms=envelope.deadline_ms,
+                    marks=[_mark(case) for case, _ in granted],
+                )
+                return _decided(judged, granted, attempts)
+            except ReplayedError:
+                raise LotError("replayed") from None
+            except EpochError:
+                await self._verify_again()
+            except RedisFailure:
+                await asyncio.sleep(_RETRY_SECONDS)
+            if envelope.deadline_ms <= now_ms():
+                _unexpired(cases)
+                return Decided({}, [])
+
+    def _judge(self, cases: Sequence[Case]) -> list[tuple[Case, Grant | Refusal]]:
+        now, snapshot = now_ms(), self._registry.snapshot
+        if snapshot is None or not self._registry.fresh(now):
+            return [(case, Refusal(statuses.UNREACHABLE, "registry")) for case in cases]
+        return [(case, judge(case, snapshot, self._province, now)) for case in cases]
+
+    async def _verify_again(self) -> None:
+        with contextlib.suppress(*RedisFailure):
+            await self._registry.refresh()
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _mark(case: Case) -> Mark:
+    code = case.form.code
+    return Mark(
+        case.node, case.item.id, case.digest, case.item.deadline, code.digest if code is not None and code.once else ""
+    )
+
+
+def _unexpired(cases: Sequence[Case]) -> list[Case]:
+    now = now_ms()
+    live = [case for case in cases if case.item.deadline > now]
+    telemetry.EXPIRED.labels("effects").inc(len(cases) - len(live))
+    return live
+
+
+def _decided(
+    judged: Sequence[tuple[Case, Grant | Refusal]], granted: Sequence[tuple[Case, Grant]], attempts: Sequence[int]
+) -> Decided:
+    """Grants whose effects were taken, and all refusals; what another request holds turns a grant into one."""
+    refused = [(case, result) for case, result in judged if isinstance(result, Refusal)]
+    taken: dict[int, Taken] = {}
+    for key, ((case, grant), attempt) in enumerate(zip(granted, attempts, strict=True)):
+        if attempt in _REFUSED:
+            code, condition = _REFUSED[attempt]
+            refused.append((case, Refusal(code, condition, grant.scenario)))
+        else:
+            taken[key] = Taken(case, grant, attempt)
+    return Decided(taken, refused)
