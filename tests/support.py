@@ -5,6 +5,7 @@ The wire between node and province, the registry's trust and the handler are the
 
 import asyncio
 import base64
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -252,6 +253,14 @@ class Reply(NamedTuple):
         return {item.id: item.status for item in self.items}
 
 
+async def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for something that comes by itself."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it did not come"
+        await asyncio.sleep(0.001)
+
+
 def file_of(serial: int) -> bytes:
     """The file of the certificate of this serial."""
     return f"OFD of {identifier_of(serial)}".encode()
@@ -316,7 +325,7 @@ class Province:
     """A province's agent on these fakes, and the node that asks it."""
 
     def __init__(self, store: Store, *, parties: Iterable[Body] | None = None) -> None:
-        self.redis, self.kafka, self.objects = PartyRedis(), MemoryKafka(), MemoryObjects()
+        self.redis, self.kafka, self.objects, self.store = PartyRedis(), MemoryKafka(), MemoryObjects(), store
         self.effects = MemoryEffects(self.redis)
         self.stored = MemoryStored(self.redis)
         self.registry = RegistryReader(redis=Redis(), stored=self.stored, registrar=KEYS["registrar"].signing.public)

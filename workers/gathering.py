@@ -48,7 +48,7 @@ class Gathering:
         reading: asyncio.Task[list[Outcome]] | None = None
         try:
             while self._waiting or self._sending:
-                if not self._sending:  # nothing else can come: to wait for the store needs no task
+                if not self._sending and reading is None:  # nothing else can come: to wait for the store needs no task
                     yield await self._read(found)
                     continue
                 if reading is None and self._waiting:

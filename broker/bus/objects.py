@@ -24,7 +24,7 @@ from obstore.store import LocalStore, S3Store
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ObjectStore
 
 _THREADS = 8
 _MIB = 1 << 20
@@ -120,7 +120,5 @@ def _folder(path: Path) -> ObjectStore:
 
 
 def _bucket(url: str) -> ObjectStore:
-    patience: ClientConfig = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=30)}
-    return S3Store.from_url(
-        url, client_options=patience, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
-    )
+    # Time bounds of a call are obstore's own, 5 s to connect and 30 s in all; it would try again for 3 minutes.
+    return S3Store.from_url(url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})

@@ -1,164 +1,187 @@
 """Spans for an OpenTelemetry collector, made from the hop times that travel with each item, after the work is done.
 
-Off unless settings name a collector: then, and only then, is the SDK imported (the extra `otel`). A call site costs one
-`if`, nothing is measured that was not measured anyway, and sending is a batch processor's business, in a thread of its
-own. So many requests a second are told and no more (I6); attributes never hold a person, an id or free text (I8).
+Imported only where settings name a collector (`tracing.connect`). Nothing is measured that was not measured anyway, and
+sending is the batch processor's business, in a thread of its own. Only so many requests a second are told (I6), and
+attributes never hold a person, an id or free text (I8).
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from broker.bus.tracing import TraceContext, read
 from schemas import statuses
 from schemas.interfaces import INTERFACES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk.trace import SpanProcessor
 
-MOST_A_SECOND = 100
-_END_SECONDS = 2.0  # of a process's last words
-_NANOSECONDS = 1_000_000
-_OURS_TO_MEND = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
+    from broker.bus.tracing import Source
 
-# The hops in their order; a span between two of them is named by what happened on the way to the second.
+MOST_A_SECOND = 100
+_SEND_SECONDS = 2.0
+_QUEUE, _DELAY_MS = 4_096, 1_000  # two seconds' worth of requests with four sources each
+_NANOSECONDS = 1_000_000  # in a millisecond
+_FAILED = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
+_MISSING = ("late", "unavailable")
+
+# The hops in their order; a span between two of them bears the name of the later one's row, none where it is empty.
 _WAY_OUT = {"received": "", "sent": "claim", "lane": "produce"}
 _PROVINCE = {"lane": "", "opened": "wait in lane", "judged": "judge", "fetched": "fetch", "recorded": "record"}
 _WAY_BACK = {**dict.fromkeys(_PROVINCE, ""), "replied": "reply", "collected": "collect", "answered": "answer"}
 
 
-class Source(NamedTuple):
-    """One province's part of a request: the `traceparent` its item carried, what came of it, hop times in unix ms."""
+class _ChosenIds(IdGenerator):
+    """The ids of the next span: they were chosen when it began, so that all parties' spans are one tree."""
 
-    trace: str
-    province: str
-    state: str
-    status: int
-    scenario: str
-    attempt: int
-    hops: Mapping[str, int]
+    def __init__(self) -> None:
+        self.next = TraceContext("", "", sampled=True)
+
+    def generate_span_id(self) -> int:
+        return int(self.next.span_id, 16)
+
+    def generate_trace_id(self) -> int:
+        return int(self.next.trace_id, 16)
 
 
 class Spans:
-    """Tells what has happened as spans; ids were chosen when it began, so that all parties' spans are one tree."""
+    """Tells what has happened, in the traces that are sampled and as far as there is room in this second."""
 
-    def __init__(self, processor: SpanProcessor, *, role: str, process: str) -> None:
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  # an extra, see above
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
-
-        self._ids = _given_ids()
+    def __init__(
+        self, processor: SpanProcessor, *, role: str, process: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ids, self._processor, self._clock = _ChosenIds(), processor, clock
         resource = Resource({"service.name": f"certlane-{role}", "service.instance.id": process})
-        provider = TracerProvider(
-            sampler=ALWAYS_ON, resource=resource, id_generator=self._ids, shutdown_on_exit=False
-        )
+        provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=self._ids)
         provider.add_span_processor(processor)
-        self._tracer, self._processor = provider.get_tracer("certlane"), processor
+        self._tracer = provider.get_tracer("certlane")
         self._second, self._told = 0, 0
 
     def admits(self) -> bool:
         """Whether one more may be told in this second; a trace that begins here is sampled when it may."""
-        second = int(time.monotonic())
+        second = int(self._clock())
         if second != self._second:
             self._second, self._told = second, 0
         return self._told < MOST_A_SECOND
 
     def request(
-        self, here: TraceContext, *, interface: str, status: int, began_ms: int, ended_ms: int, sources: Sequence[Source]
+        self,
+        here: TraceContext,
+        *,
+        interface: str,
+        status: int,
+        began_ms: int,
+        ended_ms: int,
+        sources: Sequence[Source],
     ) -> None:
-        """A gateway's spans of one request: the call, each province's part, and of it the legs on our side."""
-        if not self._begin(here):
+        """A gateway's spans of one request: the call, in it each province's part, in that the legs on our side."""
+        if not self._takes(here):
             return
-        row = INTERFACES[interface]
-        told = {"certlane.interface": interface, "certlane.status": status}
-        self._span(f"POST {row.path}", here, "SERVER", began_ms, ended_ms, told, failed=status in _OURS_TO_MEND)
+        about: dict[str, str | int] = {"certlane.interface": interface, "certlane.status": status}
+        name = f"POST {INTERFACES[interface].path}"
+        self._span(name, here, SpanKind.SERVER, (began_ms, ended_ms), about, failed=status in _FAILED)
         for source in sources:
             part = (read(source.trace) or here.child())._replace(parent_id=here.span_id)
             hops = {"received": began_ms, **source.hops, "answered": ended_ms}
-            told = {
-                "certlane.province": source.province,
-                "certlane.state": source.state,
-                "certlane.status": source.status,
-                "certlane.scenario": source.scenario,
-                "certlane.attempt": source.attempt,
-            }
-            failed = source.state in ("late", "unavailable")
-            self._span("ask", part, "CLIENT", hops.get("sent", began_ms), ended_ms, told, failed=failed)
-            if source.hops:
+            about = {"certlane.interface": interface, "certlane.state": source.state, **_about(source)}
+            failed = source.state in _MISSING
+            self._span("ask", part, SpanKind.CLIENT, (began_ms, ended_ms), about, failed=failed)
+            if "lane" in hops:
                 self._legs(part, _WAY_OUT, hops)
                 self._legs(part, _WAY_BACK, hops)
 
-    def item(
-        self,
-        trace: str | None,
-        *,
-        interface: str,
-        province: str,
-        status: int,
-        scenario: str,
-        attempt: int,
-        hops: Mapping[str, int],
-    ) -> None:
-        """An agent's spans of one item: its whole way through the province, and each stage."""
-        asked = read(trace)
-        if asked is None or not self._begin(asked):
+    def item(self, part: Source, *, interface: str) -> None:
+        """An agent's spans of one item: its way through the province, and in it each stage; `state` is not told."""
+        asked = read(part.trace)
+        times = [part.hops[hop] for hop in _PROVINCE if hop in part.hops]
+        if asked is None or not times or not self._takes(asked):
             return
         here = asked.child()
-        told = {
-            "certlane.interface": interface if interface in INTERFACES else "other",
-            "certlane.province": province,
-            "certlane.status": status,
-            "certlane.scenario": scenario,
-            "certlane.attempt": attempt,
-        }
-        times = [hops[hop] for hop in _PROVINCE if hop in hops]
-        if times:
-            self._span("province", here, "SERVER", times[0], times[-1], told, failed=status in _OURS_TO_MEND)
-            self._legs(here, _PROVINCE, hops)
+        known = interface if interface in INTERFACES else "other"  # a stranger may have written it
+        about = {"certlane.interface": known, **_about(part)}
+        failed = part.status in _FAILED
+        self._span("province", here, SpanKind.SERVER, (times[0], times[-1]), about, failed=failed)
+        self._legs(here, _PROVINCE, part.hops)
 
-    async def close(self) -> None:
-        """Send what is left, for two seconds at most: the collector may be away."""
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                await asyncio.to_thread(self._processor.shutdown)
-        except TimeoutError:
-            return
+    def close(self) -> None:
+        """Send what is left, for two seconds at most: the last thing a process does; the collector may be away."""
+        end = threading.Thread(target=self._processor.shutdown, daemon=True)
+        end.start()
+        end.join(_SEND_SECONDS)
 
-    def _begin(self, here: TraceContext) -> bool:
-        """Whether this is told: its trace is sampled and there is room in this second."""
+    def _takes(self, here: TraceContext) -> bool:
         if not here.sampled or not self.admits():
             return False
         self._told += 1
         return True
 
     def _legs(self, here: TraceContext, way: Mapping[str, str], hops: Mapping[str, int]) -> None:
-        """A span between each two hops that follow each other on this way and are known."""
+        """A span between each two known hops that follow each other on this way."""
         for before, hop in itertools.pairwise(hop for hop in way if hop in hops):
             if way[hop]:
-                self._span(way[hop], here.child(), "INTERNAL", hops[before], hops[hop], {})
+                self._span(way[hop], here.child(), SpanKind.INTERNAL, (hops[before], hops[hop]), {})
 
     def _span(
         self,
         name: str,
         here: TraceContext,
-        kind: str,
-        start_ms: int,
-        end_ms: int,
-        attributes: Mapping[str, str | int],
+        kind: SpanKind,
+        times: tuple[int, int],
+        about: Mapping[str, str | int],
         *,
         failed: bool = False,
     ) -> None:
-        from opentelemetry import trace  # noqa: PLC0415  # an extra, see above
+        """One span that began and ended at these unix times (ms); clocks of two parties may differ by a little."""
+        self._ids.next = here
+        start, end = times[0], max(times)
+        span = self._tracer.start_span(
+            name, _parent(here), kind, about, start_time=start * _NANOSECONDS, record_exception=False
+        )
+        if failed:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(end * _NANOSECONDS)
 
-        context = None
-        if here.parent_id:
-            parent = trace.SpanContext(
-                int(here.trace_id, 16), int(here.parent_id, 16), is_remote=True, trace_flags=trace.TraceFlags(1)
-            )
-            context = trace.set_span_in_context(trace.NonRecordingSpan(parent), trace.INVALID_SPAN and None)
-        self._ids.chosen = here
+
+def to_collector(otlp: str, *, role: str, process: str) -> Spans:
+    """Spans sent to the collector at this address, for example http://127.0.0.1:4318."""
+    exporter = OTLPSpanExporter(f"{otlp.rstrip('/')}/v1/traces", timeout=_SEND_SECONDS)
+    batches = BatchSpanProcessor(exporter, max_queue_size=_QUEUE, schedule_delay_millis=_DELAY_MS)
+    return Spans(batches, role=role, process=process)
+
+
+def _about(part: Source) -> dict[str, str | int]:
+    return {
+        "certlane.province": part.province,
+        "certlane.status": part.status,
+        "certlane.scenario": part.scenario,
+        "certlane.attempt": part.attempt,
+    }
+
+
+def _parent(here: TraceContext) -> Context:
+    if not here.parent_id:
+        return Context()
+    parent = SpanContext(int(here.trace_id, 16), int(here.parent_id, 16), is_remote=True, trace_flags=TraceFlags(1))
+    return set_span_in_context(NonRecordingSpan(parent), Context())

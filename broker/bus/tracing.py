@@ -9,8 +9,12 @@ import random
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from broker.bus.settings import SettingsError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from broker.bus.spans import Spans
 
 HEADER = "traceparent"
 _SAMPLED = 0x01
@@ -36,6 +40,18 @@ class TraceContext(NamedTuple):
         return self._replace(span_id=_random(64), parent_id=self.span_id)
 
 
+class Source(NamedTuple):
+    """One province's part of a request: the `traceparent` its item carried, what came of it, hop times in unix ms."""
+
+    trace: str
+    province: str
+    state: str
+    status: int
+    scenario: str
+    attempt: int
+    hops: Mapping[str, int]
+
+
 def read(header: str | None) -> TraceContext | None:
     """The context that a `traceparent` names, None when it is absent or invalid (Trace Context §3.2).
 
@@ -57,6 +73,17 @@ def begun(headers: Sequence[str], *, sampled: bool) -> TraceContext:
     """
     caller = read(headers[0].strip(" \t")) if len(headers) == 1 else None
     return caller.child() if caller else TraceContext(_random(128), _random(64), sampled)
+
+
+def connect(otlp: str, *, role: str, process: str) -> Spans | None:
+    """Who tells spans to this collector (OTLP over HTTP), None without one; raises SettingsError without the extra."""
+    if not otlp:
+        return None
+    try:
+        from broker.bus.spans import to_collector  # noqa: PLC0415  # 10 MB that nobody carries who does not ask for it
+    except ImportError as error:
+        raise SettingsError("`otlp` is set, but OpenTelemetry is not installed: install certlane[otel]") from error
+    return to_collector(otlp, role=role, process=process)
 
 
 def _random(bits: int) -> str:

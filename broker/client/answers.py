@@ -75,7 +75,7 @@ def read_answer(got: Got, kind: type[D]) -> Answer[D]:
     if head.status not in (OK, PARTIAL) or got.http >= 300:
         raise refusal(got)
     try:
-        data = msgspec.json.decode(body.data, type=kind)
+        data = _typed(body.data, kind)
     except _BROKEN as error:
         raise MalformedError("the answer's data are not of its interface", request_id=head.request_id) from error
     return Answer(
@@ -87,6 +87,20 @@ def read_answer(got: Got, kind: type[D]) -> Answer[D]:
         final=head.final,
         data=data,
     )
+
+
+def _typed(raw: bytes, kind: type[D]) -> D:
+    """In either dialect: the national one writes the names of a certificate in PascalCase (DOMAIN §3.1)."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_camel(msgspec.json.decode(raw)), kind)
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _camel(one) for name, one in value.items()}
+    return [_camel(one) for one in value] if isinstance(value, list) else value
 
 
 def partial_answer(got: Got, kind: type[D]) -> Answer[D] | None:

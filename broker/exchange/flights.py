@@ -39,6 +39,12 @@ class Flight(NamedTuple):
     def state(self) -> State:
         return State(self.claim.deadline_ms, self.parts)
 
+    @property
+    def entry(self) -> Claim:
+        """The claim as the book should have it: with every province that is known not to have been asked."""
+        away = tuple(one for one, part in self.parts.items() if part is Missing.UNAVAILABLE)
+        return self.claim._replace(away=away)
+
 
 class Flights:
     """The table of what is under way."""

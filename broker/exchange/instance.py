@@ -140,7 +140,7 @@ class Instance:
         self._settled_at = time.monotonic() + _SETTLE_SECONDS
         self._drainer.hold([])
         await self._keep_home()
-        claims = [flight.claim for flight in self.exchange.flights]
+        claims = [flight.entry for flight in self.exchange.flights]
         incarnation = self._leases.incarnation
         await self._ledger.rewrite(claims, epoch=epoch, incarnation=incarnation, partition=self._home)
         self._ledger.epoch = epoch  # last: until all of it is done the next tick begins again, and nobody writes

@@ -168,8 +168,10 @@ for n = 5, #ARGV, 6 do
   if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
     redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 't', ARGV[4], 'p', ARGV[2])
     redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 5])
-    for p in string.gmatch(ARGV[n + 4], '[^,]+') do redis.call('HSET', key, 'a' .. p, '-') end
     redis.call('PEXPIREAT', key, tonumber(ARGV[n + 2]) + 1200000)
+  end
+  if redis.call('HGET', key, 'd') == ARGV[n + 1] then  -- also where a reply has brought it back before us
+    for p in string.gmatch(ARGV[n + 4], '[^,]+') do redis.call('HSETNX', key, 'a' .. p, '-') end
   end
 end
 return 1

@@ -87,7 +87,8 @@ class PresenceReader:
                 for record in records:
                     if beat := self._verified(record.value or b"", record.timestamp):
                         self.roll.hear(beat, now)
-                self.roll.read_to_end(now)
+                if not records or now_ms() - records[-1].timestamp < CLOCK_TOLERANCE_MS:  # else there is more to come
+                    self.roll.read_to_end(now)
         finally:
             await reader.stop()
 

@@ -31,7 +31,8 @@ def spoken(body: bytes, dialect: Dialect) -> bytes:
     if isinstance(data, dict):
         for source in data.get("sources", ()):
             source["status"] = national_status(source["status"])
-        data["dataList"] = _pascal(data.get("dataList", []))
+        if "dataList" in data:
+            data["dataList"] = _pascal(data["dataList"])
     return orjson.dumps(told)
 
 

@@ -25,7 +25,7 @@ ANSWERED, EMPTY, REFUSED, LATE, UNAVAILABLE = "answered", "empty", "refused", "l
 _MISSING = (LATE, UNAVAILABLE)
 # it could not say what it has
 _NO_ANSWER = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
-_NOT_VALID = (21, 22, 23)  # there is such a certificate, so "not found" would be wrong
+_THERE_IS_ONE = (statuses.REAL_NAME_WRONG, 21, 22, 23)  # so "not found" would be wrong
 _REGION = {region.province: region for region in REGIONS}
 
 
@@ -43,11 +43,11 @@ _decode = msgspec.json.Decoder(_Data).decode
 
 
 class Told(NamedTuple):
-    """An answer before it is written down: `data` may be a province's own bytes."""
+    """An answer before it is written down; the rows of `data` are the provinces' own bytes."""
 
     status: int
     message: str
-    data: Mapping[str, Any] | msgspec.Raw | None
+    data: Mapping[str, Any] | None
     evidence: str
     scenario: str
 
@@ -59,7 +59,7 @@ def alone(part: Part) -> Told:
         return Told(status, "", None, "", "")
     item = part.item
     status, data = _heard(item)
-    return Told(status, _said(item, status), item.data if data else None, item.evidence, item.scenario)
+    return Told(status, _said(item, status), _together([data]) if data else None, item.evidence, item.scenario)
 
 
 def merged(state: State) -> Told:
@@ -109,7 +109,7 @@ def _heard(item: ReplyItem) -> tuple[int, _Data | None]:
     if item.status != statuses.OK:
         return (item.status if item.status in STATUSES else statuses.OTHER), None
     try:
-        orjson.dumps(orjson.loads(item.data))  # it is passed on as it came, so it must be JSON that anybody can read
+        orjson.dumps(orjson.loads(bytes(item.data)))  # rows go on as they came, so anybody must be able to read them
         data = _decode(item.data)
     except (ValueError, TypeError, *MALFORMED):  # a province of a later version, or a wrong one
         return statuses.OTHER, None
@@ -124,7 +124,7 @@ def _said(item: ReplyItem, status: int) -> str:
 
 
 def _status(sources: Sequence[Source]) -> int:
-    """0, 7003, 7001, 7002, 21 to 23, 10 or the sources' own refusal; never 10 while a source is missing."""
+    """0, 7003, 7001, 7002, 3012, 21 to 23, 10 or the sources' own refusal; never 10 while a source is missing."""
     states = [one.state for one in sources]
     missing = [one for one in states if one in _MISSING]
     if ANSWERED in states:
@@ -132,8 +132,8 @@ def _status(sources: Sequence[Source]) -> int:
     if missing:
         return statuses.TIMED_OUT if LATE in missing else statuses.UNREACHABLE
     codes = [one.status for one in sources]
-    not_valid = [code for code in codes if code in _NOT_VALID]
-    return (not_valid or [statuses.NOT_FOUND] * (EMPTY in states) or codes)[0]
+    about_one = [code for code in codes if code in _THERE_IS_ONE]
+    return (about_one or [statuses.NOT_FOUND] * (EMPTY in states) or codes)[0]
 
 
 def _message(status: int, sources: Iterable[Source]) -> str:

@@ -6,7 +6,10 @@ are design choices ([DC] there).
 
 from __future__ import annotations
 
+import re
+
 OURS = "本系统约定"
+_EXPLAINED = re.compile("[，；：（]")
 
 # "Type.name" where a name means something else in one type
 LABELS: dict[str, str] = {
@@ -164,10 +167,15 @@ OUR_NAMES = frozenset(
 
 
 def label(name: str, kind: str = "") -> str:
-    """A name in Chinese, the name itself where there is none; short enough for a table's first column."""
+    """A name in Chinese, the name itself where there is none."""
     return LABELS.get(f"{kind}.{name}", LABELS.get(name, name))
 
 
 def described(name: str, kind: str = "") -> str:
     """A name in Chinese, with a mark where it is this system's own."""
     return f"{label(name, kind)}（{OURS}）" if name in OUR_NAMES else label(name, kind)
+
+
+def short_label(name: str) -> str:
+    """The beginning of a name in Chinese, up to where it is explained."""
+    return _EXPLAINED.split(label(name), maxsplit=1)[0]

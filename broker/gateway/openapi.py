@@ -2,152 +2,257 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec import Struct, defstruct
-
+from broker.gateway import examples
 from broker.gateway.answers import PROBLEMS
-from broker.gateway.body import HttpHead
-from schemas.form import REQUIRED_HEAD
-from schemas.interfaces import TYPED
-from schemas.statuses import STATUSES
+from broker.gateway.components import HEX_ID, schemas
+from broker.gateway.names import OURS
+from broker.gateway.specimens import SCENES, TYPES
+from broker.gateway.tokens import ASSERTION_TYPE
+from schemas import statuses
+from schemas.interfaces import INTERFACES
 
-_REF = "#/components/schemas/{name}"
-_SHARING_PROBLEMS = (400, 401, 409, 410, 413, 415, 429, 500, 503)
-_LOOK_PROBLEMS = (401, 404, 410, 500, 503)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
+    from schemas.interfaces import Interface
+    from schemas.offers import ScenesAnswer, TypesAnswer
 
-class AnswerHead(Struct, kw_only=True, omit_defaults=True, rename="camel"):
-    """`head` of every answer."""
+_SHARING = (400, 401, 409, 410, 413, 415, 429, 431, 500, 503)
+_LOOK = (401, 404, 410, 431, 500, 503)
+_FILES = (401, 404, 410, 416, 431, 500, 503)
+_OFFERS = (401, 431, 500, 503)
+_TOKEN = (413, 431, 500, 503)
+_DESCRIPTION = f"""长三角电子证照共享：请求经 Kafka 通道送达来源省份，答复可从本节点任一网关获取。
 
-    status: int
-    gb_status: int
-    message: str
-    timestamp: int
-    request_id: str | None = None
-    evidence: str | None = None
-    scenario: str | None = None
-    deadline: int | None = None
-    final: bool | None = None
+- 请求中的名称不分大小写（`certificateID` 即 `CertificateId`），同一名称不得出现两次；未知名称答复 400。答复用驼峰式。
+- HTTP 200 只说明有了答复，结果见 `head.status`：0 为成功，7003 为部分省份未答复，其余为拒绝或未找到。
+- 202 表示已受理：请求已写入 Kafka，凭 `head.requestId` 到 `Location` 所示地址取结果，十分钟内有效。
+- 没有收到答复、502、503 或 504：用同一 `requestId` 和同样的内容，向任一网关重发；这仍是同一个请求，只答复一次。
+- 名称后注有“{OURS}”的，不是标准的规定。标“必填”的，是本网关要求必填；标准全文未能取得，必填与否不代表标准的规定。
+- 应用登记为国家接口形式（dialect: national）的，`dataList` 中的名称首字母大写，`head.status` 只用 0 至 99。
+- 地址所不支持的方法答复 405，不存在的地址答复 404，请求头超过 64 KiB 答复 431。
+"""
 
-
-class ProblemDetail(Struct, kw_only=True):
-    """RFC 9457 with `head` as an extension member."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    head: AnswerHead
+# HTTP status -> head.status of its example
+PROBLEM_STATUS = {
+    400: statuses.BAD_VALUE,
+    401: statuses.TOKEN_EXPIRED,
+    404: statuses.OTHER,
+    405: statuses.OTHER,
+    409: statuses.OTHER,
+    410: statuses.OTHER,
+    413: statuses.OTHER,
+    415: statuses.OTHER,
+    416: statuses.BAD_VALUE,
+    429: statuses.RATE_LIMITED,
+    431: statuses.OTHER,
+    500: statuses.OTHER,
+    503: statuses.UNREACHABLE,
+}
 
 
 def document() -> dict[str, Any]:
     """The whole document as JSON values."""
-    kinds: list[Any] = [HttpHead, AnswerHead, ProblemDetail]
-    bodies: dict[str, tuple[str, str]] = {}
-    for row in TYPED.values():
-        ask = defstruct(f"{row.operation}Request", [("head", HttpHead), ("data", row.request)])
-        tell = defstruct(f"{row.operation}Answer", [("head", AnswerHead), ("data", Optional[row.answer], None)])  # noqa: UP045  # a type of run time
-        kinds += [ask, tell]
-        bodies[row.key] = (ask.__name__, tell.__name__)
-    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    for name in ("requestId", *(wire for _, wire in REQUIRED_HEAD), "username"):
-        components["HttpHead"].setdefault("required", []).append(name)
-    for row in TYPED.values():
-        assert row.request is not None
-        wire = dict(zip(row.request.__struct_fields__, row.request.__struct_encode_fields__, strict=True))
-        components[row.request.__name__]["required"] = [wire[name] for name in row.required]
-    paths: dict[str, Any] = {
-        row.path: {"post": _operation(row.operation, row.name, *bodies[row.key])} for row in TYPED.values()
-    }
-    paths["/v1/requests/{requestId}"] = {"get": _look(next(iter(bodies.values()))[1])}
-    paths["/oauth2/token"] = {"post": _token()}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Certlane 证照通道",
-            "version": "1",
-            "description": "长三角电子证照共享：请求经 Kafka 通道送达来源省份，答复可从本节点任一网关获取。",
-        },
+        "info": {"title": "Certlane 证照通道", "version": "1", "description": _DESCRIPTION},
         "security": [{"bearer": []}],
-        "paths": paths,
+        "tags": [{"name": name} for name in ("七个接口", "结果与文件", "可用范围", "令牌")],
+        "paths": {
+            **{row.path: {"post": _sharing(row)} for row in INTERFACES.values()},
+            "/v1/requests/{requestId}": {"get": _look()},
+            "/v1/files/{ticket}": {"get": _file()},
+            "/v1/scenes": {"get": _offers("scenes", "可用的场景、事项与证照类型", "ScenesTold", SCENES)},
+            "/v1/types": {"get": _offers("types", "可用的证照类型与字段", "TypesTold", TYPES)},
+            "/oauth2/token": {"post": _token()},
+        },
         "components": {
-            "schemas": components,
+            "schemas": schemas(),
+            "responses": {f"Problem{http}": _problem(http) for http in PROBLEMS},
+            "headers": _HEADERS,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
 
-def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REF.format(name=name)}}}
+def _integer(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "integer", "minimum": 0}}
 
 
-def _problems(codes: tuple[int, ...]) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="ProblemDetail")}}}
-    return {str(code): {"description": "：".join(PROBLEMS[code]), "content": content} for code in codes}
+def _text(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
 
 
-def _operation(operation: str, name: str, ask: str, tell: str) -> dict[str, Any]:
-    codes = "；".join(f"{row.code} {row.message}" for row in STATUSES.values())
+_HEADERS = {
+    "Location": _text("结果的地址：/v1/requests/{requestId}"),
+    "RetryAfter": _integer("多少秒之后再来"),
+    "RateLimitPolicy": _text(
+        '每秒可调用的次数，例如 "application";q=5000;w=1（draft-ietf-httpapi-ratelimit-headers-10）'
+    ),
+    "RateLimit": _text('本秒还可调用的次数，例如 "application";r=4999;t=1'),
+    "Traceparent": _text("本次调用的追踪标识（W3C Trace Context）"),
+    "WWWAuthenticate": _text("需要 Bearer 令牌"),
+    "ContentRange": _text("这一段在文件中的位置，例如 bytes 1000-1999/2000"),
+}
+_NAMED = {
+    "Location": "Location",
+    "RetryAfter": "Retry-After",
+    "RateLimitPolicy": "RateLimit-Policy",
+    "RateLimit": "RateLimit",
+    "Traceparent": "traceparent",
+    "WWWAuthenticate": "WWW-Authenticate",
+    "ContentRange": "Content-Range",
+}
+_PROBLEM_HEADERS = {
+    401: ("WWWAuthenticate",),
+    416: ("ContentRange",),
+    429: ("RetryAfter", "RateLimitPolicy", "RateLimit"),
+    503: ("RetryAfter",),
+}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {_NAMED[name]: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _json(name: str, shown: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, "examples": shown}}
+
+
+def _problem(http: int) -> dict[str, Any]:
+    shown = examples.problem(http, PROBLEM_STATUS[http])
+    content = {"schema": {"$ref": "#/components/schemas/ProblemDetail"}, "examples": shown}
+    out = {"description": "：".join(PROBLEMS[http]), "content": {"application/problem+json": content}}
+    return out | ({"headers": _headers(*_PROBLEM_HEADERS[http])} if http in _PROBLEM_HEADERS else {})
+
+
+def _problems(codes: Iterable[int]) -> dict[str, Any]:
+    return {str(http): {"$ref": f"#/components/responses/Problem{http}"} for http in codes}
+
+
+def _sharing(row: Interface) -> dict[str, Any]:
     prefer = {
         "name": "Prefer",
         "in": "header",
-        "schema": {"type": "string"},
-        "description": "wait=N：等待秒数（默认 5）；respond-async：立即返回 202",
+        "schema": {"type": "string", "maxLength": 64},
+        "description": "wait=N：最多等待 N 秒（默认 5，最多 60）；respond-async：立即返回 202",
     }
+    trace = {
+        "name": "traceparent",
+        "in": "header",
+        "schema": {"type": "string", "maxLength": 128},
+        "description": "调用方的追踪标识（W3C Trace Context）",
+    }
+    ask, tell = f"{row.operation}Request", f"{row.operation}Answer"
+    told = ("RateLimitPolicy", "RateLimit", "Traceparent")
     return {
-        "operationId": operation,
-        "summary": name,
-        "description": f"head.status：{codes}",
-        "parameters": [prefer],
-        "requestBody": {"required": True, "content": _json(ask)},
+        "operationId": row.operation,
+        "tags": ["七个接口"],
+        "summary": f"{row.key} {row.name}",
+        "parameters": [prefer, trace],
+        "requestBody": {"required": True, "content": _json(ask, examples.asked(row.key))},
         "responses": {
-            "200": {"description": "已有最终结果", "content": _json(tell)},
-            "202": {"description": "已受理，尚无结果；见 Location", "content": _json(tell)},
-            **_problems(_SHARING_PROBLEMS),
+            "200": {
+                "description": "已有结果；head.final 为 false 时仍有省份可能补充",
+                "headers": _headers(*told, "Location", "RetryAfter"),
+                "content": _json(tell, examples.answered(row.key)),
+            },
+            "202": {
+                "description": "已受理，尚无可给出的结果；见 Location",
+                "headers": _headers(*told, "Location", "RetryAfter"),
+                "content": _json(tell, examples.accepted(row.key)),
+            },
+            **_problems(_SHARING),
         },
     }
 
 
-def _look(tell: str) -> dict[str, Any]:
-    place = {
-        "name": "requestId",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
-    }
+def _look() -> dict[str, Any]:
+    answers = [{"$ref": f"#/components/schemas/{row.operation}Answer"} for row in INTERFACES.values()]
+
+    def told(shown: dict[str, Any]) -> dict[str, Any]:
+        return {"application/json": {"schema": {"anyOf": answers}, "examples": shown}}
+
+    place = {"name": "requestId", "in": "path", "required": True, "schema": {"type": "string", "pattern": HEX_ID}}
     return {
         "operationId": "lookUpRequest",
+        "tags": ["结果与文件"],
         "summary": "查询请求的状态与结果",
         "parameters": [place],
         "responses": {
-            "200": {"description": "已有最终结果", "content": _json(tell)},
-            "202": {"description": "已受理，尚无结果", "content": _json(tell)},
-            **_problems(_LOOK_PROBLEMS),
+            "200": {"description": "最终结果", "content": told(examples.answered("I1"))},
+            "202": {
+                "description": "尚非最终结果；已到的部分见 data",
+                "headers": _headers("Location", "RetryAfter"),
+                "content": told(examples.accepted("I1")),
+            },
+            **_problems(_LOOK),
+        },
+    }
+
+
+def _file() -> dict[str, Any]:
+    ticket = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    span = {"type": "string", "maxLength": 64}
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "operationId": "fetchFile",
+        "tags": ["结果与文件"],
+        "summary": "取文件：十分钟内、由同一应用取用一次；中断后用 Range 续传",
+        "parameters": [
+            {"name": "ticket", "in": "path", "required": True, "schema": ticket},
+            {"name": "Range", "in": "header", "schema": span, "description": "从第几个字节起，例如 bytes=1000-"},
+        ],
+        "responses": {
+            "200": {"description": "整个文件", "content": content},
+            "206": {"description": "文件的其余部分", "headers": _headers("ContentRange"), "content": content},
+            **_problems(_FILES),
+        },
+    }
+
+
+def _offers(operation: str, summary: str, name: str, data: ScenesAnswer | TypesAnswer) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "tags": ["可用范围"],
+        "summary": summary,
+        "responses": {
+            "200": {"description": "本应用可用的范围", "content": _json(name, examples.offered(data))},
+            **_problems(_OFFERS),
         },
     }
 
 
 def _token() -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "required": ["grant_type", "client_assertion_type", "client_assertion"],
-        "properties": {
-            "grant_type": {"const": "client_credentials"},
-            "client_assertion_type": {"type": "string"},
-            "client_assertion": {"type": "string"},
-            "client_id": {"type": "string"},
-        },
-    }
+    names = ("grant_type", "client_assertion_type", "client_assertion", "client_id")
+    form: dict[str, Any] = {name: {"type": "string", "maxLength": 8_192} for name in names}
+    form["grant_type"] = {"const": "client_credentials"}
+    form["client_assertion_type"] = {"const": ASSERTION_TYPE}
+    form["client_assertion"]["description"] = (
+        "应用密钥签名的 JWT（EdDSA）：iss、sub 为应用标识，aud 为节点标识或本地址，exp 在五分钟以内，jti 每次不同"
+    )
+    shape = {"type": "object", "required": list(names[:3]), "properties": form}
+    text, number = {"type": "string"}, {"type": "integer"}
+    told = {"access_token": text, "token_type": text, "expires_in": number}
+    wrong = {"error": text, "error_description": text, "head": {"$ref": "#/components/schemas/AnswerHead"}}
+    shown = examples.token()
     return {
         "operationId": "token",
+        "tags": ["令牌"],
         "summary": "以应用密钥签名的断言换取令牌（RFC 7523）",
         "security": [],
-        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": form}}},
+        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": shape}}},
         "responses": {
-            "200": {"description": "令牌，两小时有效"},
-            "400": {"description": "参数不对"},
-            "401": {"description": "断言不被接受"},
+            "200": {"description": "令牌，两小时有效", "content": _plain(told, shown["issued"])},
+            "400": {"description": "参数不对", "content": _plain(wrong, shown["invalid"])},
+            "401": {"description": "断言不被接受", "content": _plain(wrong, shown["refused"])},
+            **_problems(_TOKEN),
         },
     }
+
+
+def _plain(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    schema = {"type": "object", "required": list(properties), "properties": properties}
+    return {"application/json": {"schema": schema, "example": example}}

@@ -85,11 +85,12 @@ def deadline_of(head: HttpHead, now: int, request_id: str) -> int:
 
 
 def wait_seconds_of(request: Request) -> float:
-    """How long the caller holds the line (RFC 7240): wait=N, respond-async, else five seconds."""
-    for preference in request.headers.get("prefer", "").lower().replace(" ", "").split(","):
-        name, _, value = preference.partition("=")
-        if name == "respond-async":
-            return 0.0
-        if name == "wait" and value.isdecimal() and len(value) < 6:
-            return min(float(value), MAX_WAIT_SECONDS)
-    return DEFAULT_WAIT_SECONDS
+    """How long the caller holds the line (RFC 7240): wait=N, else not at all for respond-async, else five seconds."""
+    preferences: dict[str, str] = {}
+    for preference in ",".join(request.headers.getlist("prefer")).lower().replace(" ", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        preferences.setdefault(name, value.strip('"'))  # of one that is there twice the first counts
+    wait = preferences.get("wait", "")
+    if wait.isdecimal():
+        return min(float(wait), MAX_WAIT_SECONDS)
+    return 0.0 if "respond-async" in preferences else DEFAULT_WAIT_SECONDS

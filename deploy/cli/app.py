@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import registry, stack, store, tracing
+from deploy.cli import call, doctor, metrics, registry, stack, store, tracing
 from deploy.cli.processes import ROOTS, live
 
 app = typer.Typer(
@@ -21,6 +21,9 @@ stack.add_to(app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(store.app, name="store")
 tracing.add_to(app)
+metrics.add_to(app)
+call.add_to(app)
+doctor.add_to(app)
 
 
 def _process(name: str) -> None:

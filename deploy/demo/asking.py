@@ -7,14 +7,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.bus.clock import now_ms
-from deploy.demo.files import sized_files
+from deploy.demo.files import ofd_of, sized_files
 from deploy.demo.types import TYPES
 from schemas.certificates import CertificateStatus
 from schemas.form import sm3_hex
 from schemas.identifiers import parse_certificate_id
 from schemas.service_codes import new_service_code, parse_service_code
 from workers.stores.port import CodeRecord
-from workers.stores.sqlite_layout import put_code, read_file
+from workers.stores.sqlite_layout import put_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ READABLE = tuple(  # the types that the first scenario lets I4 read
     )
 )
 _DAY_MS = 86_400_000
-_MANY_PROVINCES = 3
+_MANY_PROVINCES = 4
 
 
 class Question(NamedTuple):
@@ -54,7 +54,7 @@ class Question(NamedTuple):
 
 def questions(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
     """All of them, on certificates of the stores as they lie in this home."""
-    return [*_by_holder(stores), *_files(home, stores), *_verifying(home, stores), *_codes(home, stores)]
+    return [*_by_holder(stores), *_files(home, stores), *_verifying(stores), *_codes(home, stores)]
 
 
 def holder_of(record: CertificateRecord) -> dict[str, Any]:
@@ -125,9 +125,9 @@ def _files(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> lis
     return out
 
 
-def _verifying(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
+def _verifying(stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
     licence = first(stores["31"], CODE["营业执照"])
-    content = read_file(home.store / "31.db", licence.certificate_id, "ofd") or b""
+    content = ofd_of(licence)
     base = {"certTypeCode": licence.type_code, "certificateID": licence.certificate_id}
     whole = {"contentType": "base64", "content": base64.b64encode(content).decode()}
     digest = {"contentType": "digest", "content": sm3_hex(content)}
@@ -150,7 +150,7 @@ def _codes(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> lis
     return [
         Question("核验政务服务码（演示码，一天内可重复使用）", "I7", shown, 0),
         Question("核验政务服务码：已过期", "I7", past, 6002),
-        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33")}, 6001),
+        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33", once=False)}, 6001),
         Question("核验政务服务码：不是政务服务码", "I7", {**scanned, "certQrCode": "http://example.invalid/"}, 6001),
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from deploy.demo.faces import face, facts_of
+from deploy.demo.files import demo_files
 from deploy.demo.holders import DemoHolder, demo_holders, seeded
 from deploy.demo.issuers import PLACES, issuer
 from deploy.demo.terms import term
@@ -90,8 +91,9 @@ def _with_wrong_check(certificate_id: str) -> str:
 
 
 def write_demo_store(path: Path, province: str, today: date) -> None:
-    """Write the province's store anew, in one step."""
-    write_store(path, demo_certificates(province, today=today))
+    """Write the province's store anew, in one step, with a file of every certificate."""
+    records = demo_certificates(province, today=today)
+    write_store(path, records, demo_files(province, records))
 
 
 def sample(path: Path, n: int, type_codes: Collection[str]) -> list[Sample]:

@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from multidict import CIMultiDictProxy
+
     from tests.e2e.conftest import Stack
 
 IDLE = 2_000
@@ -31,7 +33,7 @@ async def test_a_caller_over_its_rate_is_told(stack: Stack) -> None:
     limited = application(stack, LIMITED)
     rate = int(str(limited["perSecond"]))
     seen: Counter[int] = Counter()
-    refused: list[aiohttp.typedefs.LooseHeaders] = []
+    refused: list[CIMultiDictProxy[str]] = []
     begun = time.monotonic()
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {limited['token']}"}) as session:
 
@@ -42,15 +44,14 @@ async def test_a_caller_over_its_rate_is_told(stack: Stack) -> None:
                 if answer.status == 429:
                     told = await answer.json(content_type=None)
                     assert told["head"]["status"] == 2007
-                    refused.append(dict(answer.headers))
+                    refused.append(answer.headers)
 
         for _ in range(10):
             await asyncio.gather(*(ask() for _ in range(rate)))
     seconds = int(time.monotonic() - begun) + 2  # whole seconds that were touched
     assert set(seen) == {200, 429}
     assert rate <= seen[200] <= rate * seconds
-    for headers in refused:
-        told = dict(headers)  # type: ignore[arg-type]
+    for told in refused:
         assert told["Retry-After"] == "1"
         assert told["RateLimit-Policy"] == f'"application";q={rate};w=1'
         assert told["RateLimit"] == '"application";r=0;t=1'

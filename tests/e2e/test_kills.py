@@ -24,8 +24,8 @@ def _memory_mb(stack: Stack) -> float:
 
 
 async def test_nothing_accepted_is_lost_when_agents_and_a_gateway_are_killed(stack: Stack) -> None:
-    """6,000 requests, three SIGKILLs: each accepted one has exactly its answer, at the other gateway, within 900 MB."""
-    load = Load(stack)
+    """6,000 requests of all interfaces, three SIGKILLs: each has exactly its answer at the other gateway, in 900 MB."""
+    load = Load(stack, mixed=True)
     kills = {1_000: "worker-32", 2_000: "gateway-1", 3_000: "worker-33"}
     events = {at: lambda name=name: stack.signal(name, signal.SIGKILL) for at, name in kills.items()}
     await load.run(6_000, 50, events)  # type: ignore[arg-type]  # a lambda with a bound default
@@ -37,8 +37,8 @@ async def test_nothing_accepted_is_lost_when_agents_and_a_gateway_are_killed(sta
 
 
 async def test_a_gateway_that_never_comes_back_loses_nothing(stack: Stack) -> None:
-    """The other gateway collects what a gateway that was stopped for good had accepted."""
-    load = Load(stack)
+    """The other gateway collects what a gateway that was stopped for good had accepted, fan-outs too."""
+    load = Load(stack, mixed=True)
     stop = {500: lambda: commands.stop(stack.home.path, "gateway-1")}
     try:
         await load.run(2_000, 50, stop)  # type: ignore[arg-type]

@@ -122,11 +122,13 @@ async def test_a_held_mark_redeems_no_code(effects: Effects) -> None:
     assert await take(effects, mark(code=code)) == [1]
 
 
-async def test_the_same_id_for_another_request_redeems_again(effects: Effects) -> None:
-    """A code belongs to a request and not to its id: with another digest it is used by another one."""
+async def test_a_code_belongs_to_a_request_and_not_to_its_id(real: Effects, connection: Redis) -> None:
+    """When its mark has ended, the id of who used a code does not redeem it for another request."""
     one = mark(code=new_code())
-    await take(effects, one)
-    assert await take(effects, mark(one.request_id, digest=OTHER_DIGEST, code=one.code)) == [MARK_HELD]
+    await take(real, one)
+    await connection.delete(f"{BASE}mark:{NODE}:{one.request_id}")
+    assert await take(real, mark(one.request_id, digest=OTHER_DIGEST, code=one.code)) == [CODE_USED]
+    assert await take(real, one) == [1]
 
 
 async def test_one_code_twice_in_a_lot(effects: Effects) -> None:

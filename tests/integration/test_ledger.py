@@ -10,17 +10,29 @@ import pytest
 
 from broker.bus.clock import now_ms
 from broker.exchange import leases
-from broker.exchange.exchange import Exchange, GoneError
+from broker.exchange.errors import GoneError
+from broker.exchange.exchange import Exchange
 from broker.exchange.flights import Bounds
 from broker.exchange.leases import Leases
-from broker.exchange.ledger import Claim, Claimed, EpochError, Ledger, RebuildingError, ReplyEntry, ReplyLot
+from broker.exchange.ledger import (
+    Claim,
+    Claimed,
+    EpochError,
+    Known,
+    Ledger,
+    RebuildingError,
+    ReplyEntry,
+    ReplyLot,
+)
 from schemas.lot import WireRecord
+from schemas.regions import PROVINCES
 from schemas.topics import LANE_PARTITIONS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 NODE, APPLICATION, PROVINCE = "31-yct", "yct-enterprise", "32"
+FOUR = PROVINCES
 DIGEST, OTHER_DIGEST = "a" * 64, "b" * 64
 WIRE = WireRecord([("ce_id", b"lot")], b"sealed")
 MINE, OTHERS = 3, 7  # partitions
@@ -61,7 +73,7 @@ def claim(**changes: Any) -> Claim:
         request_id=uuid.uuid4().hex,
         digest=DIGEST,
         deadline_ms=now_ms() + 60_000,
-        province=PROVINCE,
+        provinces=(PROVINCE,),
         application=APPLICATION,
         per_second=1_000,
     )
@@ -75,7 +87,9 @@ async def ask(ledger: Ledger, who: Leases, *claims: Claim, partition: int = MINE
 
 
 def entry(of: Claim, **changes: Any) -> ReplyEntry:
-    made = ReplyEntry(of.request_id, 0, now_ms(), of.digest, of.deadline_ms, of.province, of.application)
+    """A reply to this request, of its first province unless told, as the reader takes it."""
+    sources = of.provinces if len(of.provinces) > 1 else ()
+    made = ReplyEntry(of.request_id, 0, now_ms(), of.digest, of.deadline_ms, of.provinces[0], of.application, sources)
     return made._replace(**changes)
 
 
@@ -86,6 +100,32 @@ async def answer(
     return await ledger.answer(
         lots, epoch=ledger.epoch, partition=partition, next_offset=offset, read_ms=read_ms, now=now_ms()
     )
+
+
+async def claimed(ledger: Ledger, who: Leases, one: Claim, *, partition: int = MINE) -> Claimed:
+    """What the book says of one claim."""
+    (said,) = await ledger.claim([one], incarnation=who.incarnation, partition=partition, now=now_ms())
+    assert isinstance(said, Claimed)
+    return said
+
+
+async def known_of(ledger: Ledger, one: Claim) -> Known:
+    known = await ledger.find(one.request_id)
+    assert known
+    return known
+
+
+def fan_out(**changes: Any) -> Claim:
+    """A request for all four provinces."""
+    return claim(provinces=FOUR, **changes)
+
+
+async def answer_of(ledger: Ledger, one: Claim, *provinces: str, partition: int = MINE) -> list[int]:
+    """The verdicts on a reply lot of each of these provinces."""
+    said: list[int] = []
+    for province in provinces:
+        said += await answer(ledger, entry(one, province=province), partition=partition)
+    return said
 
 
 async def names(redis: Redis) -> set[str]:
@@ -99,7 +139,7 @@ async def test_a_new_id_is_new_and_then_mine(ledger: Ledger, me: Leases) -> None
     assert await ask(ledger, me, first) == ["new"]
     later = first._replace(deadline_ms=first.deadline_ms + 5_000)
     (said,) = await ledger.claim([later], incarnation=me.incarnation, partition=OTHERS, now=now_ms())
-    assert said == Claimed("mine", "", first.deadline_ms)
+    assert said == Claimed("mine", (PROVINCE,), first.deadline_ms, -1, (PROVINCE,))
 
 
 async def test_another_instance_joins_while_the_first_lives(ledger: Ledger, me: Leases, other: Leases) -> None:
@@ -131,8 +171,8 @@ async def test_it_is_produced_again_after_the_lease_is_lost(ledger: Ledger, me: 
     one = claim()
     await ask(ledger, me, one)
     await me.release()
-    (said,) = await ledger.claim([one], incarnation=other.incarnation, partition=OTHERS, now=now_ms())
-    assert said == Claimed("again", "", one.deadline_ms)
+    said = await claimed(ledger, other, one, partition=OTHERS)
+    assert said == Claimed("again", (PROVINCE,), one.deadline_ms, -1, (PROVINCE,))
     assert await ask(ledger, other, one) == ["mine"]
 
 
@@ -164,14 +204,18 @@ async def test_nothing_is_produced_past_the_deadline(ledger: Ledger, me: Leases)
 
 
 async def test_an_answered_request_is_answered(ledger: Ledger, me: Leases, other: Leases) -> None:
-    """Once there is an answer a repeat anywhere is told where it lies."""
+    """Once there is an answer a repeat anywhere is told so, and the book says where it lies."""
     one = claim()
     await ask(ledger, me, one)
     at = now_ms()
     assert await answer(ledger, entry(one, place=4, appended_ms=at), lot="lot-1") == [1]
     for who in (me, other):
-        (said,) = await ledger.claim([one], incarnation=who.incarnation, partition=OTHERS, now=now_ms())
-        assert said == Claimed("answered", f"lot-1/4/{at}", one.deadline_ms)
+        said = await claimed(ledger, who, one, partition=OTHERS)
+        assert said == Claimed("answered", (), one.deadline_ms, -1, (PROVINCE,))
+    pointer = (await known_of(ledger, one)).parts[PROVINCE]
+    assert pointer
+    assert pointer[:3] == ("lot-1", 4, at)
+    assert at <= pointer.written_ms <= now_ms()
     assert await ledger.lot("lot-1") == WIRE
 
 
@@ -223,9 +267,9 @@ async def test_the_first_answer_stays(ledger: Ledger, me: Leases) -> None:
     assert await answer(ledger, first, lot="first") == [1]
     assert await answer(ledger, entry(one, place=1), lot="second") == [0]
     assert await answer(ledger, first, lot="first") == [1]
-    known = await ledger.find(one.request_id)
-    assert known
-    assert known.pointer == f"first/0/{first.appended_ms}"
+    pointer = (await known_of(ledger, one)).parts[PROVINCE]
+    assert pointer
+    assert pointer[:3] == ("first", 0, first.appended_ms)
     assert await ledger.lot("second") is None  # nothing of it is wanted
 
 
@@ -272,7 +316,7 @@ async def test_an_answer_is_kept_of_a_request_the_book_has_lost(connection: Redi
     assert await answer(ledger, entry(one)) == [1]
     known = await ledger.find(one.request_id)
     assert known
-    assert (known.application, known.province) == (APPLICATION, PROVINCE)
+    assert (known.application, known.provinces) == (APPLICATION, (PROVINCE,))
     assert await ask(ledger, Leases(ledger), one, one._replace(digest=OTHER_DIGEST)) == ["answered", "conflict"]
 
 
@@ -337,6 +381,7 @@ async def test_a_lost_answer_is_gone_not_unknown(ledger: Ledger, me: Leases, con
         bounds=Bounds(1, 1, 1),
         incarnation=me.incarnation,
         home=lambda: MINE,
+        staffed=lambda _: True,
     )
     with pytest.raises(GoneError):
         await exchange.look(one.request_id, APPLICATION)
@@ -357,6 +402,191 @@ async def test_a_failure_is_said_of_known_requests_only(ledger: Ledger, connecti
     """Saying that a produce failed makes no record of a request that Redis has lost."""
     await ledger.fail(claim().request_id)
     assert not [name for name in await names(connection) if ":req:" in name]
+
+
+async def test_parts_end_one_by_one(ledger: Ledger, me: Leases) -> None:
+    """A request to several provinces is answered once all of them have, and till then only the others are to be asked."""
+    one = fan_out()
+    assert await claimed(ledger, me, one) == Claimed("new", FOUR, one.deadline_ms, 999, FOUR)
+    for province, left in (("33", ("31", "32", "34")), ("31", ("32", "34")), ("34", ("32",))):
+        assert await answer_of(ledger, one, province) == [1]
+        assert await claimed(ledger, me, one) == Claimed("mine", left, one.deadline_ms, -1, FOUR)
+        known = await known_of(ledger, one)
+        assert known.parts.keys() == set(FOUR) - set(left)
+        assert known.provinces == FOUR
+    assert await answer_of(ledger, one, "32") == [1]
+    assert await claimed(ledger, me, one) == Claimed("answered", (), one.deadline_ms, -1, FOUR)
+
+
+async def test_each_part_is_final_by_itself(ledger: Ledger, me: Leases) -> None:
+    """Of each province the first reply stays, and the same reply read again is the same."""
+    one = fan_out()
+    await ask(ledger, me, one)
+    first = entry(one, province="31")
+    assert await answer(ledger, first, lot="first") == [1]
+    assert await answer(ledger, entry(one, province="31"), lot="second") == [0]
+    assert await answer(ledger, entry(one, province="32"), lot="third") == [1]
+    assert await answer(ledger, first, lot="first") == [1]
+    parts = (await known_of(ledger, one)).parts
+    assert {province: part and part.lot_id for province, part in parts.items()} == {"31": "first", "32": "third"}
+
+
+async def test_several_parts_in_one_poll(ledger: Ledger, me: Leases) -> None:
+    """Lots of several provinces that are read together end a part each."""
+    one = fan_out()
+    await ask(ledger, me, one)
+    lots = [ReplyLot(f"lot-{p}", WIRE, [entry(one, province=p)]) for p in FOUR]
+    said = await ledger.answer(lots, epoch=ledger.epoch, partition=MINE, next_offset=4, read_ms=9, now=now_ms())
+    assert said == [1, 1, 1, 1]
+    assert await ask(ledger, me, one) == ["answered"]
+
+
+@pytest.mark.parametrize("stranger", ["34", "3", "1", "35", ""])
+async def test_a_province_that_was_not_among_them(ledger: Ledger, me: Leases, stranger: str) -> None:
+    """A reply of a province that the request did not go to answers nothing."""
+    one = claim(provinces=("31", "32", "33"))
+    await ask(ledger, me, one)
+    assert await answer(ledger, entry(one, province=stranger), lot="stranger") == [-2]
+    assert await ledger.lot("stranger") is None
+    assert (await known_of(ledger, one)).parts == {}
+
+
+async def test_a_late_part(ledger: Ledger, me: Leases) -> None:
+    """Of a fan-out too a reply that was appended past the deadline is none, and the others stay."""
+    one = fan_out()
+    await ask(ledger, me, one)
+    assert await answer_of(ledger, one, "31") == [1]
+    assert await answer(ledger, entry(one, province="32", appended_ms=one.deadline_ms + 1)) == [-1]
+    assert (await known_of(ledger, one)).parts.keys() == {"31"}
+
+
+async def test_provinces_without_an_agent(ledger: Ledger, me: Leases) -> None:
+    """A province without an agent is not to be asked, its part is final, and no reply of it is taken any more."""
+    one = fan_out(away=("32", "34"))
+    assert await claimed(ledger, me, one) == Claimed("new", ("31", "33"), one.deadline_ms, 999, FOUR)
+    assert (await known_of(ledger, one)).parts == {"32": None, "34": None}
+    assert await answer_of(ledger, one, "34", "31", "33") == [0, 1, 1]
+    assert (await known_of(ledger, one)).parts["34"] is None
+    assert await ask(ledger, me, one) == ["answered"]
+
+
+async def test_no_province_has_an_agent(ledger: Ledger, me: Leases) -> None:
+    """When none of several provinces has an agent the request is entered and answered, with nobody to be asked."""
+    one = fan_out(away=FOUR)
+    assert await claimed(ledger, me, one) == Claimed("new", (), one.deadline_ms, 999, FOUR)
+    assert await ask(ledger, me, one) == ["answered"]
+    assert (await known_of(ledger, one)).parts == dict.fromkeys(FOUR)
+
+
+async def test_the_only_province_has_no_agent(ledger: Ledger, me: Leases, connection: Redis) -> None:
+    """When the only province has no agent nothing is written: neither the request, nor its nonce, nor its rate."""
+    one = claim(away=(PROVINCE,), per_second=1, nonce="n")
+    before, now = await names(connection), now_ms()
+    assert await ask(ledger, me, one, one, now=now) == ["away", "away"]
+    assert await names(connection) == before
+    assert await ask(ledger, me, one._replace(away=()), now=now) == ["new"]
+
+
+async def test_who_is_away_is_asked_once(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Who is away counts when a request is entered: later a known request neither gains nor loses a province by it."""
+    single, several = claim(), fan_out(away=("34",))
+    await ask(ledger, me, single, several)
+    assert await ask(ledger, me, single._replace(away=(PROVINCE,))) == ["mine"]
+    assert await ask(ledger, other, single._replace(away=(PROVINCE,))) == ["join"]
+    said = await claimed(ledger, me, several._replace(away=("31", "32")))
+    assert (said.verdict, said.to_ask) == ("mine", ("31", "32", "33"))
+    assert (await known_of(ledger, several)).parts == {"34": None}
+
+
+async def test_a_fan_out_is_taken_over(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Who takes a request over asks only those provinces that have not ended, and those of the book, not its own."""
+    one = fan_out(away=("34",))
+    await ask(ledger, me, one)
+    await answer_of(ledger, one, "32")
+    await me.release()
+    later = one._replace(provinces=("31",), away=(), deadline_ms=one.deadline_ms + 5_000)
+    assert await claimed(ledger, other, later, partition=OTHERS) == Claimed(
+        "again", ("31", "33"), one.deadline_ms, -1, FOUR
+    )
+    assert await answer_of(ledger, one, "31", partition=MINE) == [1]
+    assert await answer_of(ledger, one, "33", partition=OTHERS) == [1]
+    assert await ask(ledger, other, one) == ["answered"]
+
+
+async def test_a_fan_out_past_its_deadline(ledger: Ledger, me: Leases) -> None:
+    """Past the deadline the rest of a fan-out is not produced again, and the book says how far was read."""
+    one = fan_out()
+    await ask(ledger, me, one)
+    await answer_of(ledger, one, "31", "32")
+    await ledger.fail(one.request_id)
+    assert await ask(ledger, me, one, now=one.deadline_ms) == ["join"]
+    await answer(ledger, read_ms=one.deadline_ms + 1)
+    known = await known_of(ledger, one)
+    assert (known.drained_ms, known.parts.keys()) == (one.deadline_ms + 1, {"31", "32"})
+
+
+async def test_what_is_left_of_the_rate(ledger: Ledger, me: Leases) -> None:
+    """What an application may still ask in this second is counted down by requests, not by their provinces."""
+    now = now_ms()
+    some = [fan_out(per_second=3), claim(per_second=3), claim(per_second=3)]
+    said = await ledger.claim(
+        [*some, some[0], claim(per_second=3)], incarnation=me.incarnation, partition=MINE, now=now
+    )
+    told = [(one.verdict, one.left) for one in said if isinstance(one, Claimed)]
+    assert told == [("new", 2), ("new", 1), ("new", 0), ("mine", -1), ("rate", -1)]
+
+
+async def test_who_joined_is_woken_by_each_part(ledger: Ledger, me: Leases, other: Leases) -> None:
+    """Who joined a fan-out elsewhere hears of each of its parts, and of no request that nobody joined."""
+    one, alone = fan_out(), claim()
+    await ask(ledger, me, one, alone)
+    await ask(ledger, other, one)
+    async with ledger.redis.pubsub(ignore_subscribe_messages=True) as pushes:
+        await pushes.subscribe(f"{ledger.base}answered")
+        await answer(ledger, entry(alone))
+        await answer_of(ledger, one, "31", "32")
+        heard = []
+        async with asyncio.timeout(30):
+            while len(heard) < 2:
+                if push := await pushes.get_message(timeout=1):
+                    heard.append(push["data"].decode())
+        assert heard == [one.request_id] * 2
+
+
+async def test_a_fan_out_is_written_again(ledger: Ledger, me: Leases, connection: Redis) -> None:
+    """After a flush a fan-out in flight is in the book again, with the provinces that were not asked."""
+    one = fan_out(away=("34",))
+    await ask(ledger, me, one)
+    await connection.flushall()
+    ledger = await opened(connection)
+    await ledger.rewrite([one], epoch=ledger.epoch, incarnation=me.incarnation, partition=MINE)
+    assert (await known_of(ledger, one)).parts == {"34": None}
+    assert await claimed(ledger, me, one) == Claimed("mine", ("31", "32", "33"), one.deadline_ms, -1, FOUR)
+    assert await answer_of(ledger, one, "31", "34", "32", "33") == [1, 0, 1, 1]
+
+
+async def test_a_reply_may_be_read_before_the_rewriting(connection: Redis) -> None:
+    """A reply that brought a lost fan-out back first does not make the provinces that were not asked expected again."""
+    ledger = await opened(connection)
+    who, one = Leases(ledger), fan_out(away=("34",))
+    assert await answer_of(ledger, one, "31") == [1]
+    other_body = one._replace(digest=OTHER_DIGEST, away=("32",))
+    await ledger.rewrite([one, other_body], epoch=ledger.epoch, incarnation=who.incarnation, partition=MINE)
+    known = await known_of(ledger, one)
+    assert (known.provinces, known.parts.keys(), known.parts["34"]) == (FOUR, {"31", "34"}, None)
+
+
+async def test_a_reply_brings_all_provinces_back(connection: Redis) -> None:
+    """A reply says which provinces were asked, so that a lost request is not taken for answered by one of them."""
+    ledger = await opened(connection, whole=False)
+    one = fan_out()
+    assert await answer_of(ledger, one, "33") == [1]
+    known = await known_of(ledger, one)
+    assert (known.provinces, known.parts.keys(), known.application) == (FOUR, {"33"}, APPLICATION)
+    said = await claimed(ledger, Leases(ledger), one)
+    assert (said.verdict, said.to_ask) == ("again", ("31", "32", "34"))
+    assert await answer_of(ledger, one, "31", "32", "34") == [1, 1, 1]
+    assert (await known_of(ledger, one)).parts.keys() == set(FOUR)
 
 
 WITHOUT_EXPIRY = {"epoch", "offset", "drained", "rebuilt"}  # one small key each: the life of Redis and the places

@@ -209,8 +209,9 @@ def test_a_true_or_false() -> None:
     assert [data_of("I2", original=value) for value in (True, False, None)] == [
         FileByIdRequest(original=value) for value in (True, False, None)
     ]
-    for value in (1, 0, "true", []):
-        refused_data("I2", original=value)
+    wrong: tuple[object, ...] = (1, 0, "true", [])
+    for one in wrong:
+        refused_data("I2", original=one)
 
 
 def test_a_large_file() -> None:

@@ -1,7 +1,10 @@
+import zipfile
 from collections import Counter
 from datetime import date, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
@@ -9,14 +12,16 @@ import yaml
 
 import deploy.demo
 from deploy.demo.certificates import demo_certificates, sample, write_demo_store
+from deploy.demo.files import LARGE_BYTES, LARGE_PROVINCE, OFD, PDF, SIZES, demo_files, ofd_of, sized_files
 from deploy.demo.holders import demo_holders
 from deploy.demo.types import TYPES
 from schemas.certificates import INTERFACE_CODES, CertificateRecord, CertificateStatus
+from schemas.form import sm3_hex
 from schemas.holders import HOLDER_TYPES, holder_code_is_right
 from schemas.identifiers import is_uscc, parse_certificate_id
 from schemas.regions import PROVINCES, province_of_area
 from schemas.registry import CatalogueEntry
-from workers.stores.sqlite_layout import read_store
+from workers.stores.sqlite_layout import list_files, read_store
 
 TODAY: Final = date(2024, 2, 29)  # a day that most years do not have
 CATALOGUE: Final = Path(deploy.demo.__file__).parent / "registry" / "catalogue.yaml"
@@ -176,3 +181,78 @@ def test_written_store_and_sample(tmp_path: Path) -> None:
     assert all(parse_certificate_id(one["certificateID"]).check_is_right for one in chosen)
     assert len({one["typeCode"] for one in chosen}) == len(TYPES)
     assert [entry.name for entry in tmp_path.iterdir()] == ["store.sqlite"]
+
+
+OFD_NAMES: Final = {"ofd": "http://www.ofdspec.org/2016"}
+OFD_MEMBERS: Final = ["OFD.xml", "Doc_0/Document.xml", "Doc_0/PublicRes.xml", "Doc_0/Pages/Page_0/Content.xml"]
+
+
+def members_of(ofd: bytes) -> dict[str, ET.Element]:
+    """Every member of an OFD, its checksum verified, parsed, and of the standard's namespace."""
+    with zipfile.ZipFile(BytesIO(ofd)) as archive:
+        assert archive.testzip() is None
+        parsed = {name: ET.fromstring(archive.read(name)) for name in archive.namelist()}
+    assert {root.tag.partition("}")[0] for root in parsed.values()} == {"{" + OFD_NAMES["ofd"]}
+    return parsed
+
+
+def test_ofd(everything: list[CertificateRecord]) -> None:
+    """A certificate's OFD is whole, its page names type, number and holder, and its metadata the identifier."""
+    for record in everything[::37]:
+        members = members_of(ofd_of(record))
+        assert list(members) == OFD_MEMBERS
+        page = [text.text for text in members[OFD_MEMBERS[3]].iterfind(".//ofd:TextCode", OFD_NAMES)]
+        assert {record.type_name, record.number, record.holder_name, record.issuer_name} <= set(page)
+        metadata = {one.get("Name"): one.text for one in members["OFD.xml"].iterfind(".//ofd:CustomData", OFD_NAMES)}
+        assert metadata["ZZBS"] == record.certificate_id
+        assert metadata["CZZTDM"] == record.holder_code
+
+
+def test_ofd_parts_lead_to_each_other(everything: list[CertificateRecord]) -> None:
+    """From OFD.xml one comes to the document, and from there to resources and page."""
+    members = members_of(ofd_of(everything[0]))
+    root = members["OFD.xml"].findtext(".//ofd:DocRoot", namespaces=OFD_NAMES)
+    assert root == OFD_MEMBERS[1]
+    resources = members[root].findtext(".//ofd:PublicRes", namespaces=OFD_NAMES)
+    page = members[root].find(".//ofd:Page", OFD_NAMES)
+    assert page is not None
+    assert [f"Doc_0/{resources}", f"Doc_0/{page.get('BaseLoc')}"] == OFD_MEMBERS[2:]
+
+
+def test_ofd_escapes(everything: list[CertificateRecord]) -> None:
+    """What XML would take for its own stays text in an OFD."""
+    name = "</ofd:Page>&lt;\"'"
+    members = members_of(ofd_of(msgspec.structs.replace(everything[0], holder_name=name)))
+    assert name in {text.text for text in members[OFD_MEMBERS[3]].iterfind(".//ofd:TextCode", OFD_NAMES)}
+
+
+def test_same_files(stores: dict[str, list[CertificateRecord]]) -> None:
+    """The same certificates give the same files, another certificate another."""
+    some = stores["31"][:200]
+    files = list(demo_files("31", some))
+    assert files == list(demo_files("31", some))
+    assert len({sm3_hex(file.content) for file in files}) == len(files)
+
+
+@pytest.mark.parametrize("province", ["31", LARGE_PROVINCE])
+def test_written_files(tmp_path: Path, province: str) -> None:
+    """A written store has an OFD of every certificate, and files of exact sizes of valid ones that no sample shows."""
+    path = tmp_path / "store.sqlite"
+    write_demo_store(path, province, TODAY)
+    records = {record.certificate_id: record for record in read_store(path)}
+    ofds = list_files(path, OFD)
+    assert [file[:3] for file in ofds] == [
+        (name, record.type_code, len(ofd_of(record))) for name, record in records.items()
+    ]
+    sized = sized_files(path)
+    assert [file[2] for file in sized] == [*SIZES, *([LARGE_BYTES] if province == LARGE_PROVINCE else [])]
+    content = {
+        file.certificate_id: file.content for file in demo_files(province, list(records.values())) if file[1] == PDF
+    }
+    shown = {one["certificateID"] for one in sample(path, 20, [kind.type_code for kind in TYPES])}
+    for name, type_code, size, digest in sized:
+        assert (len(content[name]), sm3_hex(content[name]), content[name][:8]) == (size, digest, b"%PDF-1.7")
+        assert records[name].status is CertificateStatus.VALID
+        assert records[name].type_code == type_code
+        assert parse_certificate_id(name).check_is_right
+        assert name not in shown

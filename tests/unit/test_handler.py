@@ -15,22 +15,26 @@ from broker.bus.kafka import Incoming, Outgoing
 from schemas import merkle
 from schemas.certificates import CertificateStatus, SurfaceField
 from schemas.evidence import Detail, body_digest, evidence_id
-from schemas.items import RequestItem, encode
+from schemas.interfaces import INTERFACES
+from schemas.items import ReplyItem, RequestItem, encode
 from schemas.jose import b64
 from schemas.lot import MAX_LOT_BYTES, LotError, WireRecord
 from schemas.registry import SceneStatus
+from schemas.service_codes import parse_service_code
 from schemas.sharing import Head
 from schemas.suites import sha256
 from schemas.topics import detail_topic, dlq_topic, evidence_topic, reply_topic, request_topic
-from tests.support import KEYS, Province, incoming, opened_detail, request
+from tests.support import DATA, KEYS, Province, file_of, incoming, opened_detail, request, service_code
 from tests.support_registry import (
     CARD,
     CITIZEN_ID,
+    ITEM,
     LICENCE,
     NODE,
     OTHER_NODE,
     PROVINCE,
     SCENE,
+    UNSHARED,
     application,
     identifier_of,
     party,
@@ -38,8 +42,8 @@ from tests.support_registry import (
 )
 from tests.support_store import BrokenStore, GatedStore, LyingStore, certificate
 from workers.engine.port import Work
-from workers.stores.memory import MemoryStore
-from workers.stores.port import ByIdentifier
+from workers.stores.memory import MemoryFile, MemoryStore
+from workers.stores.port import ByIdentifier, CodeRecord
 
 STORED: Final = [certificate(serial) for serial in range(1, 9)]
 DLQ: Final = dlq_topic(request_topic(PROVINCE))
@@ -72,32 +76,105 @@ def wrong_check(identifier: str) -> str:
     return identifier[:-1] + ("0" if identifier[-1] != "0" else "1")
 
 
+def asked(interface: str, like: int = 1, /, **changes: object) -> Callable[[int], RequestItem]:
+    """A request of this interface like that for this serial, with other values in its data."""
+    return lambda at: request(at, interface, data=encode({**DATA[interface](like), **changes}))
+
+
+NOBODY: Final[dict[str, object]] = {"certificateHolderCode": "T12345678", "certificateHolderTypeCode": "414"}
+OLD: Final = certificate(50, valid_to="2025-01-01", status=CertificateStatus.EXPIRED)
+CODE: Final = CodeRecord(
+    holder_name="测小试", holder_code=CITIZEN_ID, holder_type_code="111", mobile=None, expires_at=now_ms() + 3_600_000
+)
+CODES: Final = {
+    **{parse_service_code(service_code(serial)).digest: CODE for serial in range(100)},
+    parse_service_code(service_code(900)).digest: replace(CODE, expires_at=0),
+}
+FILES: Final = {(identifier_of(serial), "ofd"): file_of(serial) for serial in (*range(1, 8), 50)}
 MIXED: Final[list[tuple[str, Callable[[int], RequestItem], int]]] = [
-    ("found", request, 0),
-    ("found again", lambda at: request(at, data=encode({"certificateID": identifier_of(1)})), 0),
-    ("nothing found", lambda at: request(at, data=encode({"certificateID": identifier_of(900)})), 10),
-    ("wrong check", lambda at: request(at, data=encode({"certificateID": wrong_check(identifier_of(900))})), 4002),
-    ("expired certificate", lambda at: request(at, data=encode({"certificateID": identifier_of(50)})), 22),
-    ("no case", lambda at: request(at, business_code=None), 12),
-    ("wrong organisation", lambda at: request(at, org_code="x"), 4003),
-    ("no identifier", lambda at: request(at, data=b'{"certificateID":"x"}'), 4001),
-    ("purpose", lambda at: request(at, use_for="SUPERVISION"), 3011),
-    ("type", lambda at: request(at, data=encode({"certificateID": identifier_of(at, LICENCE)})), 3005),
-    ("field", lambda at: request(at, data=encode({"certificateID": identifier_of(1), "fields": ["KZ_ZZ"]})), 3007),
+    ("I1 found", asked("I1"), 0),
+    ("I1 by name", asked("I1", certificateTypeCode=None, certificateType="测试证照"), 0),
+    ("I1 all types", asked("I1", certificateTypeCode=None, certificateNumber=None), 0),
+    ("I1 expired", asked("I1", 50), 0),
+    ("I1 nothing found", asked("I1", 1, **NOBODY), 10),
+    ("I1 no holder", asked("I1", certificateHolderCode=""), 12),
+    ("I1 name unknown", asked("I1", certificateTypeCode=None, certificateType="没有这种证照"), 13),
+    ("I1 page too large", asked("I1", pageSize=51), 102),
+    ("I1 holder type", asked("I1", certificateHolderTypeCode="000"), 103),
+    ("I1 type code", asked("I1", certificateTypeCode="x"), 113),
+    ("I1 type", asked("I1", certificateTypeCode=LICENCE), 3005),
+    ("I1 holder's name", asked("I1", certificateHolderName="另一人"), 3012),
+    ("I1 holder's code", asked("I1", certificateHolderCode=CITIZEN_ID[::-1]), 4004),
+    ("I2 found", asked("I2"), 0),
+    ("I2 nothing found", asked("I2", 901), 10),
+    ("I2 no such file", asked("I2", fileFormat="pdf"), 10),
+    ("I2 only a copy", asked("I2", original=False), 2),
+    ("I2 expired", asked("I2", 50), 22),
+    ("I2 unknown format", asked("I2", fileFormat="doc"), 102),
+    ("I2 format", asked("I2", fileFormat="png"), 3006),
+    ("I2 wrong check", asked("I2", certificateID=wrong_check(identifier_of(901))), 4002),
+    ("I3 found", asked("I3"), 0),
+    ("I3 nothing found", asked("I3", 1, **NOBODY), 10),
+    ("I3 no such file", asked("I3", 8), 10),
+    ("I3 no number", asked("I3", certificateNumber=None), 12),
+    ("I3 no type", asked("I3", certificateTypeCode=None), 12),
+    ("I3 expired", asked("I3", 50), 22),
+    ("I3 holder's name", asked("I3", certificateHolderName="另一人"), 3012),
+    ("I4 found", asked("I4"), 0),
+    ("I4 found again", asked("I4"), 0),
+    ("I4 nothing found", asked("I4", 900), 10),
+    ("I4 wrong check", asked("I4", certificateID=wrong_check(identifier_of(900))), 4002),
+    ("I4 expired", asked("I4", 50), 22),
+    ("I4 no case", lambda at: request(at, business_code=None), 12),
+    ("I4 wrong organisation", lambda at: request(at, org_code="x"), 4003),
+    ("I4 item code", lambda at: request(at, item_code="x"), 4005),
+    ("I4 no identifier", asked("I4", certificateID="x"), 4001),
+    ("I4 purpose", lambda at: request(at, use_for="SUPERVISION"), 3011),
+    ("I4 scene", lambda at: request(at, scene_code="YRD-310000-2026-99999"), 3001),
+    ("I4 item", lambda at: request(at, item_code=ITEM[:-1] + "9"), 3003),
+    ("I4 no operator", lambda at: request(at, username=None), 3013),
+    ("I4 type", asked("I4", certificateID=identifier_of(1, LICENCE)), 3005),
+    ("I4 type unknown", asked("I4", certificateID=identifier_of(1, UNSHARED)), 13),
+    ("I4 field", asked("I4", fields=["KZ_ZZ"]), 3007),
+    ("I5 found", asked("I5"), 0),
+    ("I5 nothing found", asked("I5", 1, **NOBODY), 10),
+    ("I5 no number", asked("I5", certificateNumber=None), 12),
+    ("I5 expired", asked("I5", 50), 22),
+    ("I5 field", asked("I5", fields=["KZ_ZZ"]), 3007),
+    ("I5 holder's name", asked("I5", certificateHolderName="另一人"), 3012),
+    ("I6 right file", asked("I6"), 0),
+    ("I6 another file", asked("I6", certificateID=identifier_of(2)), 0),
+    ("I6 no file", asked("I6", certificateID=identifier_of(8)), 0),
+    ("I6 expired", asked("I6", 50), 0),
+    ("I6 nothing found", asked("I6", 901), 10),
+    ("I6 wrong check", asked("I6", certificateID=wrong_check(identifier_of(901))), 4002),
+    ("I6 no content", asked("I6", content=None), 12),
+    ("I6 whole file", asked("I6", contentType="base64"), 102),
+    ("I6 identifier of another type", asked("I6", certificateID=identifier_of(1, LICENCE)), 102),
+    ("I7 found", asked("I7", 1), 0),
+    ("I7 the same again", asked("I7", 1), 6003),
+    ("I7 unknown", asked("I7", 901), 6001),
+    ("I7 no code", asked("I7", certQrCode="https://www.example.com/"), 6001),
+    ("I7 another province's", asked("I7", certQrCode=service_code(1, province="31")), 6001),
+    ("I7 expired", asked("I7", 900), 6002),
+    ("I7 no place", asked("I7", pos=" "), 12),
     ("data of another form", lambda at: request(at, data=b'{"certificateID":7}'), 102),
     ("data that is no object", lambda at: request(at, data=b"[]"), 102),
-    ("interface not offered", lambda at: replace(request(at), interface="I8"), 2),
-    ("no such interface", lambda at: replace(request(at), interface="I9"), 2),
+    ("no such interface", lambda at: replace(request(at), interface="I8"), 2),
     ("application unknown", lambda at: replace(request(at), application="nobody"), 3004),
     ("no address", lambda at: replace(request(at), address=None), 2006),
     ("deadline too far ahead", lambda at: request(at, in_ms=660_000), 102),
 ]
 
 
+def whole() -> MemoryStore:
+    """A store that has something for every interface."""
+    return MemoryStore([*STORED, OLD], files=FILES, codes=CODES)
+
+
 async def test_mixed_lot() -> None:
-    """Every item of a mixed lot gets exactly one reply, with its own status."""
-    old = certificate(50, valid_to="2025-01-01", status=CertificateStatus.EXPIRED)
-    province = await ready(MemoryStore([*STORED, old]))
+    """Every item of a lot with all interfaces gets exactly one reply, with its own status."""
+    province = await ready(whole())
     items = [make(at) for at, (_, make, _) in enumerate(MIXED, 1)]
     deadline = now_ms() + 300_000
     outs = await province.work(province.lot(items, deadline=deadline))
@@ -107,6 +184,65 @@ async def test_mixed_lot() -> None:
     assert {name: statuses[item.id] for item, (name, _, _) in zip(items, MIXED, strict=True)} == {
         name: status for name, _, status in MIXED
     }
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+async def test_answers_have_their_type(interface: str) -> None:
+    """What an interface answers is what its document says, and counts what it lists."""
+    (told,) = (await (await ready(whole())).answers(request(1, interface))).values()
+    data = msgspec.json.decode(told.data, type=INTERFACES[interface].answer)
+    assert told.status == 0
+    assert encode(data) == bytes(told.data)
+    assert msgspec.to_builtins(data)["total"] == len(msgspec.to_builtins(data)["dataList"]) == 1
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+async def test_redelivery_of_each(interface: str) -> None:
+    """Whatever it asks for, a lot that comes again at the same place is answered the same, as its next attempt."""
+    province = await ready(whole())
+    record = province.lot([request(1, interface)])
+    first, second = [province.reply((await province.work(record))[0]).items[0] for _ in range(2)]
+    assert (first.status, first.attempt, second.status, second.attempt) == (0, 1, 0, 2)
+    assert told_of(first) == told_of(second)
+
+
+def told_of(item: ReplyItem) -> dict[str, Any]:
+    """What an answer tells, but for the moment at which its source looked."""
+    data: dict[str, Any] = msgspec.json.decode(item.data)
+    for one in data["dataList"]:
+        one.pop("statusTime", None)
+    return data
+
+
+class Steps(MemoryStore):
+    """A store that writes down, each time it is asked, how often effects were taken and how much was recorded."""
+
+    def __init__(self) -> None:
+        super().__init__(STORED, files=FILES)
+        self.steps: list[tuple[str, int, int]] = []
+        self.province: Province | None = None
+
+    def note(self, step: str) -> None:
+        assert self.province
+        self.steps.append((step, self.province.effects.calls, len(self.province.kafka.sent)))
+
+    async def fetch(self, asks: Any) -> AsyncIterator[Any]:
+        self.note("fetch")
+        async for found in super().fetch(asks):
+            yield found
+
+    async def file(self, certificate_id: str, file_format: str) -> MemoryFile | None:
+        self.note("file")
+        return await super().file(certificate_id, file_format)
+
+
+async def test_order_of_the_steps() -> None:
+    """Taken, fetched, sent, recorded and only then replied: no step comes before the one it rests on."""
+    store = Steps()
+    store.province = province = await ready(store)
+    async for _ in province.handler(province.lot([request(1, "I2")]), Work()):
+        store.note("reply")
+    assert store.steps == [("fetch", 1, 0), ("file", 1, 0), ("reply", 1, 2)]
 
 
 async def test_what_a_reply_says() -> None:
@@ -121,6 +257,17 @@ async def test_what_a_reply_says() -> None:
     assert told.evidence == evidence_id(PROVINCE, reply.lot.envelope.ce_id, 0)
     assert [*told.hops] == ["received", "lane", "opened", "judged", "fetched"]
     assert [*told.hops.values()] == sorted(told.hops.values())
+
+
+@pytest.mark.parametrize("item", [request(1), request(1, use_for="x"), request(1, org_name=None)])
+async def test_what_comes_back(item: RequestItem) -> None:
+    """Trace and sources of a request come back with its reply, granted or refused."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    item = replace(item, deadline=now_ms() + 60_000)
+    (told,) = (await (await ready()).answers(replace(item, trace=trace, sources=("32", "34")))).values()
+    assert (told.trace, told.sources) == (trace, ("32", "34"))
+    (bare,) = (await (await ready()).answers(item)).values()
+    assert (bare.trace, bare.sources, bare.tickets) == ("", (), ())
 
 
 async def test_only_what_is_granted() -> None:
@@ -340,6 +487,14 @@ LIES: Final = {
 }
 
 
+async def test_large_answer() -> None:
+    """One answer that is too large for a reply is 99 and takes nobody's with it."""
+    face = (SurfaceField(name="姓名", column_name="KZ_XM", value="长" * 20_000),)
+    many = [certificate(serial, number="TEST-000001", surface=face) for serial in range(20)]
+    told = await (await ready(MemoryStore([*many, certificate(21)]))).answers(request(1, "I5"), request(21))
+    assert sorted(item.status for item in told.values()) == [0, 99]
+
+
 @pytest.mark.parametrize("name", LIES)
 async def test_lying_store(name: str) -> None:
     """A store that returns another's record is 99, and nothing of that record leaves or is recorded."""
@@ -530,12 +685,12 @@ async def test_detail_has_its_type() -> None:
 
 
 async def test_detail_of_a_refusal() -> None:
-    """The detail of a refusal names the condition that decided, and neither a holder nor a field."""
+    """The detail of a refusal names the condition that decided, and no field."""
     province = await ready()
     await province.work(province.lot([request(1, use_for="x")]))
     _, (detail,), leaves = province.details()[0]
     assert (detail["status"], detail["condition"], detail["scenario"]) == (3011, "purpose", f"{SCENE}@1")
-    assert (detail["holder"], detail["fields"]) == ("", [])
+    assert detail["fields"] == []
     assert province.evidence()[0][1].items[0].detail == leaves[0].hex()
 
 
@@ -549,6 +704,37 @@ async def test_holder_in_the_evidence() -> None:
     for item in opened_detail(sent, KEYS[PROVINCE])[0]:
         assert CITIZEN_ID.encode() not in item.body
         assert "测小试".encode() not in item.body
+
+
+async def holders(province: Province, *items: RequestItem) -> list[str]:
+    """The holders in the details of these requests, each in a lot of its own."""
+    for item in items:
+        await province.work(province.lot([item]))
+    return [detail["holder"] for _, details, _ in province.details() for detail in details]
+
+
+async def test_holder_of_a_refusal() -> None:
+    """Whoever was asked for is in the detail, whether refused for the form, by the judge, or for what was found."""
+    found = await holders(
+        await ready(whole()),
+        request(1),
+        request(2, "I5"),
+        request(3, "I5", org_name=None),
+        request(4, "I1", use_for="x"),
+        asked("I3", certificateHolderName="另一人")(5),
+        request(6, "I6"),
+        request(7, "I7"),
+    )
+    assert len(found) == 7
+    assert len(set(found)) == 1
+    assert len(found[0]) == 64
+
+
+async def test_nobody_in_a_refusal() -> None:
+    """A refused request that names no holder has none in its detail."""
+    assert (
+        await holders(await ready(), request(1, use_for="x"), request(900), request(2, "I7", use_for="x")) == [""] * 3
+    )
 
 
 async def test_nothing_readable_on_the_evidence_topic() -> None:

@@ -1,25 +1,32 @@
-"""The judgement, condition by condition and in the order of DOMAIN §8.4."""
+"""The judgement, condition by condition and in the order of DOMAIN §8.4, for each interface."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from broker.registry.snapshot import Snapshot
-from schemas.identifiers import parse_certificate_id
-from schemas.items import RequestItem, encode
-from schemas.registry import PURPOSES, Application, CatalogueEntry, Scene, SceneStatus, SceneType
-from schemas.sharing import ALWAYS_TOLD, CertificateDataByIdRequest, Head
+from broker.registry.snapshot import CompiledType, Snapshot
+from schemas.answers import ALWAYS_TOLD
+from schemas.form import check_form
+from schemas.interfaces import INTERFACES
+from schemas.items import RequestItem, decode_data, encode
+from schemas.registry import (
+    PURPOSES,
+    Application,
+    CatalogueEntry,
+    Scene,
+    SceneCode,
+    SceneStatus,
+    SceneType,
+)
+from schemas.sharing import Asked
+from tests.support import request
 from tests.support_registry import (
-    ADDRESS,
-    APPLICATION,
     CARD,
-    ITEM,
     LICENCE,
     NODE,
     ORG,
@@ -29,6 +36,7 @@ from tests.support_registry import (
     PURPOSE,
     SCENE,
     UNSHARED,
+    alias_of,
     application,
     compiled,
     entry,
@@ -36,12 +44,15 @@ from tests.support_registry import (
     identifier_of,
     scene,
 )
-from workers.judge import Asked, Grant, Refusal, judge
+from workers.judge import Case, Grant, Refusal, judge
 
 NOW: Final = 1_780_000_000_000
+ALL: Final = tuple(INTERFACES)
+WITH_TYPES: Final = ("I1", "I2", "I3", "I4", "I5", "I6")
+BY_HOLDER: Final = ("I1", "I3", "I5")
 
 
-class Case(NamedTuple):
+class Setting(NamedTuple):
     """All that a judgement looks at."""
 
     application: Application | None
@@ -49,96 +60,110 @@ class Case(NamedTuple):
     scene: Scene | None
     node: str
     item: RequestItem
-    data: CertificateDataByIdRequest
+    data: Asked
     province: str
 
 
-def good() -> Case:
+def good(interface: str = "I4") -> Setting:
     """A request that is granted."""
-    head = Head(
-        scene_code=SCENE,
-        org_name="企业服务中心（测试）",
-        org_code=ORG,
-        username="窗口一号（测试）",
-        item_name="企业设立登记",
-        item_code=ITEM,
-        business_code="TEST-1",
-        use_for=PURPOSE,
-    )
-    item = RequestItem(
-        id="0" * 32,
-        interface="I4",
-        application=APPLICATION,
-        deadline=NOW + 60_000,
-        head=head,
-        data=msgspec.Raw(b"{}"),
-        address=ADDRESS,
-    )
-    data = CertificateDataByIdRequest(certificate_id=identifier_of(1))
-    return Case(application(), (entry(CARD), entry(LICENCE)), scene(), NODE, item, data, PROVINCE)
+    item = replace(request(1, interface), deadline=NOW + 60_000)
+    data = decode_data(item)
+    assert data is not None
+    return Setting(application(), (entry(CARD), entry(LICENCE)), scene(), NODE, item, data, PROVINCE)
 
 
-def snapshot(case: Case) -> Snapshot:
-    there = [body for body in (case.application, case.scene) if body is not None]
-    return compiled(*there, *case.catalogue)
+def snapshot(setting: Setting) -> Snapshot:
+    there = [body for body in (setting.application, setting.scene) if body is not None]
+    return compiled(*there, *setting.catalogue)
 
 
-def judged(case: Case) -> Grant | Refusal:
-    identifier = parse_certificate_id(case.data.certificate_id or "")
-    asked = Asked(case.node, b"{}", case.item, case.data, identifier, "digest")
-    return judge(asked, snapshot(case), case.province, NOW)
+def judged(setting: Setting) -> Grant | Refusal:
+    interface = INTERFACES[setting.item.interface]
+    form = check_form(interface, good(interface.key).item.head, setting.data)  # a head's form is not the judge's
+    case = Case(setting.node, b"{}", setting.item, setting.data, form, "digest")
+    return judge(case, snapshot(setting), setting.province, NOW)
 
 
-def refused(case: Case) -> tuple[int, str]:
-    result = judged(case)
+def refused(setting: Setting) -> tuple[int, str]:
+    result = judged(setting)
     assert isinstance(result, Refusal)
     return result.code, result.condition
 
 
-def of_head(**changes: str | None) -> Callable[[Case], Case]:
-    return lambda case: case._replace(item=replace(case.item, head=replace(case.item.head, **changes)))
+def types_of(setting: Setting) -> dict[str, CompiledType]:
+    """What was granted, by type."""
+    result = judged(setting)
+    assert isinstance(result, Grant)
+    return dict(result.types)
 
 
-def of_item(**changes: object) -> Callable[[Case], Case]:
-    return lambda case: case._replace(item=replace(case.item, **changes))
+def of_card(setting: Setting) -> CompiledType:
+    """What was granted of the one type."""
+    types = types_of(setting)
+    assert types.keys() == {CARD}
+    return types[CARD]
 
 
-def of_application(**changes: object) -> Callable[[Case], Case]:
-    return lambda case: case._replace(application=case.application and replace(case.application, **changes))
+Change = Callable[[Setting], Setting]
 
 
-def of_scene(**changes: object) -> Callable[[Case], Case]:
-    return lambda case: case._replace(scene=case.scene and replace(case.scene, **changes))
+def of_head(**changes: str | None) -> Change:
+    return lambda setting: setting._replace(item=replace(setting.item, head=replace(setting.item.head, **changes)))
 
 
-def of_type(**changes: object) -> Callable[[Case], Case]:
-    def change(case: Case) -> Case:
-        if case.scene is None:
-            return case
-        types = tuple(replace(one, **changes) for one in case.scene.types)
-        return case._replace(scene=replace(case.scene, types=types))
+def of_item(**changes: object) -> Change:
+    return lambda setting: setting._replace(item=replace(setting.item, **changes))
+
+
+def of_application(**changes: object) -> Change:
+    return lambda setting: setting._replace(application=setting.application and replace(setting.application, **changes))
+
+
+def of_scene(**changes: object) -> Change:
+    return lambda setting: setting._replace(scene=setting.scene and replace(setting.scene, **changes))
+
+
+def of_type(**changes: object) -> Change:
+    def change(setting: Setting) -> Setting:
+        if setting.scene is None:
+            return setting
+        types = tuple(replace(one, **changes) for one in setting.scene.types)
+        return setting._replace(scene=replace(setting.scene, types=types))
 
     return change
 
 
-def of_data(**changes: object) -> Callable[[Case], Case]:
-    return lambda case: case._replace(data=replace(case.data, **changes))
+def of_data(**changes: object) -> Change:
+    return lambda setting: setting._replace(data=replace(setting.data, **changes))
+
+
+def asking_for(type_code: str) -> Change:
+    """The same request for a certificate of this type."""
+
+    def change(setting: Setting) -> Setting:
+        by_type = hasattr(setting.data, "type_code")
+        return of_data(**({"type_code": type_code} if by_type else {"certificate_id": identifier_of(1, type_code)}))(
+            setting
+        )
+
+    return change
 
 
 class Breaker(NamedTuple):
-    """What spoils a good request: the step of the judgement it fails at, and what is said of it."""
+    """What spoils a good request: the step of the judgement it fails at, what is said of it, for which interfaces."""
 
     step: int
     code: int
     condition: str
-    spoil: Callable[[Case], Case]
+    spoil: Change
+    interfaces: tuple[str, ...] = ALL
 
 
 # Steps in the order of DOMAIN §8.4; inside a step in the order of its codes there, 13 just before 3005 (DESIGN §6).
 BREAKERS: Final = {
     "application unknown": Breaker(10, 3004, "application", of_item(application="nobody")),
     "application suspended": Breaker(10, 3004, "application", of_application(suspended=True)),
-    "application of another node": Breaker(10, 3004, "application", lambda case: case._replace(node=OTHER_NODE)),
+    "application of another node": Breaker(10, 3004, "application", lambda setting: setting._replace(node=OTHER_NODE)),
     "no address": Breaker(11, 2006, "address", of_item(address=None)),
     "address outside": Breaker(11, 2006, "address", of_item(address="198.51.100.7")),
     "address unreadable": Breaker(11, 2006, "address", of_item(address="localhost")),
@@ -154,53 +179,85 @@ BREAKERS: Final = {
     "no operator": Breaker(40, 3013, "operator", of_head(username=None)),
     "blank operator": Breaker(40, 3013, "operator", of_head(username=" \t")),
     "purpose": Breaker(50, 3011, "purpose", of_head(use_for="SUPERVISION")),
-    "type unknown to the catalogue": Breaker(60, 13, "catalogue", of_data(certificate_id=identifier_of(1, UNSHARED))),
+    "identifier of another type": Breaker(
+        55, 102, "identifier", of_data(certificate_id=identifier_of(1, LICENCE)), ("I6",)
+    ),
+    "type unknown to the catalogue": Breaker(60, 13, "catalogue", asking_for(UNSHARED), WITH_TYPES),
     "type not shared here": Breaker(
         60,
         13,
         "catalogue",
-        lambda case: case._replace(catalogue=tuple(replace(e, provinces=("31",)) for e in case.catalogue)),
+        lambda setting: setting._replace(catalogue=tuple(replace(e, provinces=("31",)) for e in setting.catalogue)),
+        WITH_TYPES,
     ),
-    "type not in the scene": Breaker(61, 3005, "type", of_data(certificate_id=identifier_of(1, LICENCE))),
-    "region": Breaker(62, 3005, "region", of_type(source_provinces=("31",))),
-    "interface": Breaker(63, 3006, "interface", of_type(interfaces=("I1",))),
-    "field": Breaker(70, 3007, "field", of_data(fields=("KZ_XM", "KZ_ZZ"))),
+    "name unknown": Breaker(60, 13, "catalogue", of_data(type_code=None, type_name="没有这种证照"), BY_HOLDER),
+    "type not in the scene": Breaker(61, 3005, "type", asking_for(LICENCE), WITH_TYPES),
+    "region": Breaker(62, 3005, "region", of_type(source_provinces=("31",)), WITH_TYPES),
+    "interface": Breaker(63, 3006, "interface", of_type(interfaces=("I9",)), WITH_TYPES),
+    "no service codes": Breaker(63, 3006, "interface", of_scene(service_code=None), ("I7",)),
+    "another's service codes": Breaker(
+        63, 3006, "interface", of_scene(service_code=SceneCode(source_provinces=("31",))), ("I7",)
+    ),
+    "no number": Breaker(64, 12, "number", of_data(number=None), ("I3", "I5")),
+    "blank number": Breaker(64, 12, "number", of_data(number=" "), ("I3", "I5")),
+    "format": Breaker(65, 3006, "format", of_data(file_format="png"), ("I2", "I3")),
+    "format unless told": Breaker(65, 3006, "format", of_type(file_formats=("pdf",)), ("I2", "I3")),
+    "copy": Breaker(66, 2, "original", of_type(allow_original=False), ("I2", "I3")),
+    "copy asked for": Breaker(66, 2, "original", of_data(original=False), ("I2", "I3")),
+    "copy with a cause": Breaker(66, 2, "original", of_data(copy_cause="企业设立登记"), ("I2", "I3")),
+    "copy with an end": Breaker(66, 2, "original", of_data(copy_expiring_time="2026-07-01"), ("I2", "I3")),
+    "field": Breaker(70, 3007, "field", of_data(fields=("KZ_XM", "KZ_ZZ")), ("I4", "I5")),
 }
-PAIRS: Final = [
-    (first, second) for first, second in combinations(BREAKERS, 2) if BREAKERS[first].step != BREAKERS[second].step
-]
+BY_ITSELF: Final = [(interface, name) for name, one in BREAKERS.items() for interface in one.interfaces]
+SAME_VALUE: Final = (  # these two name the type: the one that is applied last stands
+    {"type unknown to the catalogue", "type not in the scene"},
+    {"type unknown to the catalogue", "name unknown"},
+    {"type not in the scene", "name unknown"},
+    {"type unknown to the catalogue", "identifier of another type"},
+    {"type not in the scene", "identifier of another type"},
+)
 
 
-def test_good_request() -> None:
-    """A request that meets every condition is granted."""
-    assert isinstance(judged(good()), Grant)
+def pairs(interface: str) -> Iterator[tuple[Breaker, Breaker]]:
+    """Every two that spoil a request of this interface at different steps, the earlier one first."""
+    there = {name: one for name, one in BREAKERS.items() if interface in one.interfaces}
+    for first, second in combinations(there, 2):
+        if there[first].step != there[second].step and {first, second} not in SAME_VALUE:
+            early, late = sorted((there[first], there[second]), key=lambda one: one.step)
+            yield early, late
 
 
-@pytest.mark.parametrize("name", BREAKERS)
-def test_each_condition(name: str) -> None:
+@pytest.mark.parametrize("interface", ALL)
+def test_good_request(interface: str) -> None:
+    """A request that meets every condition is granted, whatever it asks for."""
+    assert isinstance(judged(good(interface)), Grant)
+
+
+@pytest.mark.parametrize(("interface", "name"), BY_ITSELF)
+def test_each_condition(interface: str, name: str) -> None:
     """One failing condition refuses the request with its own code and names itself."""
     broken = BREAKERS[name]
-    assert refused(broken.spoil(good())) == (broken.code, broken.condition)
+    assert refused(broken.spoil(good(interface))) == (broken.code, broken.condition)
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_earlier_condition_decides(first: str, second: str) -> None:
-    """Of two failing conditions the one that comes first in DOMAIN §8.4 decides."""
-    earlier = min(BREAKERS[first], BREAKERS[second], key=lambda breaker: breaker.step)
-    case = BREAKERS[second].spoil(BREAKERS[first].spoil(good()))
-    if "type unknown to the catalogue" in (first, second) and "type not in the scene" in (first, second):
-        case = BREAKERS["type unknown to the catalogue"].spoil(case)  # both name the type: the unknown one stands
-    assert refused(case) == (earlier.code, earlier.condition)
+@pytest.mark.parametrize("interface", ALL)
+def test_earlier_condition_decides(interface: str) -> None:
+    """Of two failing conditions the one that comes first in DOMAIN §8.4 decides, in whichever order they came about."""
+    wrong = [
+        (early, late)
+        for early, late in pairs(interface)
+        for setting in (late.spoil(early.spoil(good(interface))), early.spoil(late.spoil(good(interface))))
+        if refused(setting) != (early.code, early.condition)
+    ]
+    assert wrong == []
 
 
-def test_scenario_is_named_as_soon_as_it_is_known() -> None:
+@pytest.mark.parametrize("interface", ALL)
+def test_scenario_is_named_as_soon_as_it_is_known(interface: str) -> None:
     """A refusal names the scenario and its version from the window on, and not before."""
-    named = {name for name, broken in BREAKERS.items() if _scenario(broken.spoil(good())) == f"{SCENE}@1"}
-    assert named == {name for name, broken in BREAKERS.items() if broken.step > 20}
-
-
-def _scenario(case: Case) -> str:
-    return judged(case).scenario
+    there = {name: one for name, one in BREAKERS.items() if interface in one.interfaces}
+    named = {name for name, one in there.items() if judged(one.spoil(good(interface))).scenario == f"{SCENE}@1"}
+    assert named == {name for name, one in there.items() if one.step > 20}
 
 
 @pytest.mark.parametrize(("valid_from", "valid_to", "granted_now"), [(NOW, NOW + 1, True), (NOW - 1, NOW, False)])
@@ -230,23 +287,22 @@ def test_addresses_of_the_networks(address: str) -> None:
     assert isinstance(judged(of_item(address=address)(good())), Grant)
 
 
-def test_grant_of_the_whole_scene() -> None:
+@pytest.mark.parametrize("interface", ["I4", "I5"])
+def test_grant_of_the_whole_scene(interface: str) -> None:
     """Without names the grant is all that the scenario grants, tells what it shortens, and lists what it withholds."""
-    result = judged(good())
-    assert isinstance(result, Grant)
-    assert result.scenario == f"{SCENE}@1"
-    assert result.fields == {*granted().fields, *granted().masked_fields}
+    result = of_card(good(interface))
+    assert result.granted == {*granted().fields, *granted().masked_fields}
     assert result.masked == set(granted().masked_fields)
     assert "KZ_ZZ" in result.withheld
     assert "certificateNumber" in result.withheld
-    assert not result.fields & set(result.withheld)
+    assert not result.granted & set(result.withheld)
 
 
-def test_grant_of_named_fields() -> None:
+@pytest.mark.parametrize("interface", ["I4", "I5"])
+def test_grant_of_named_fields(interface: str) -> None:
     """With names the grant is those and no other, a shortened one still shortened, and nothing is called withheld."""
-    result = judged(of_data(fields=("KZ_XM", "KZ_GMSFHM"))(good()))
-    assert isinstance(result, Grant)
-    assert result.fields == {"KZ_XM", "KZ_GMSFHM"}
+    result = of_card(of_data(fields=("KZ_XM", "KZ_GMSFHM"))(good(interface)))
+    assert result.granted == {"KZ_XM", "KZ_GMSFHM"}
     assert "KZ_GMSFHM" in result.masked
     assert "KZ_XM" not in result.masked
     assert result.withheld == ()
@@ -254,16 +310,19 @@ def test_grant_of_named_fields() -> None:
 
 def test_shortened_wins() -> None:
     """A field that a scenario names both in full and shortened is shortened."""
-    result = judged(of_type(fields=("KZ_XM",), masked_fields=("KZ_XM",))(good()))
-    assert isinstance(result, Grant)
-    assert result.masked == {"KZ_XM"}
+    assert of_card(of_type(fields=("KZ_XM",), masked_fields=("KZ_XM",))(good())).masked == {"KZ_XM"}
 
 
 def test_what_the_catalogue_does_not_have() -> None:
     """A scenario cannot grant a column that the catalogue does not know."""
-    result = judged(of_type(fields=("KZ_XM", "KZ_ANY", "surface"))(good()))
-    assert isinstance(result, Grant)
-    assert not result.fields & {"KZ_ANY", "surface"}
+    result = of_card(of_type(fields=("KZ_XM", "KZ_ANY", "surface"))(good()))
+    assert not result.granted & {"KZ_ANY", "surface"}
+
+
+def test_interface_that_the_catalogue_does_not_have() -> None:
+    """A scenario cannot grant an interface that the catalogue does not offer for the type."""
+    shut = good()._replace(catalogue=(replace(entry(CARD), interfaces=("I1",)),))
+    assert refused(shut) == (3006, "interface")
 
 
 def test_what_is_always_told_may_be_named() -> None:
@@ -271,47 +330,191 @@ def test_what_is_always_told_may_be_named() -> None:
     assert isinstance(judged(of_data(fields=(*ALWAYS_TOLD, "certificateName"))(good())), Grant)
 
 
+def test_only_what_is_always_told() -> None:
+    """Asked for nothing but what every answer holds, nothing else is granted."""
+    assert of_card(of_data(fields=ALWAYS_TOLD)(good())).granted == set()
+
+
+@pytest.mark.parametrize("interface", BY_HOLDER)
+@pytest.mark.parametrize("name", [entry(CARD).type_name, alias_of(CARD)])
+def test_type_by_its_name(interface: str, name: str) -> None:
+    """A type may be asked for by its name or by what a province calls it."""
+    assert types_of(of_data(type_code=None, type_name=name)(good(interface))).keys() == {CARD}
+
+
+def test_code_goes_before_name() -> None:
+    """Where a type's code is told its name decides nothing."""
+    assert types_of(of_data(type_name=alias_of(LICENCE))(good("I5"))).keys() == {CARD}
+
+
+def two_types(**changes: Any) -> Setting:
+    """A request by a name that two types of the scenario bear; `changes` are of the second."""
+    both = (granted(), replace(granted(), **{"type_code": LICENCE, "fields": ("KZ_XB",), **changes}))
+    return of_data(type_code=None, type_name=entry(CARD).type_name)(of_scene(types=both)(good("I5")))
+
+
+def test_name_of_two_types() -> None:
+    """A name that several types bear grants of each what the scenario grants of it."""
+    types = types_of(two_types())
+    assert types.keys() == {CARD, LICENCE}
+    assert "KZ_XM" in types[CARD].granted
+    assert "KZ_XM" not in types[LICENCE].granted
+
+
+@pytest.mark.parametrize("changes", [{"interfaces": ("I4",)}, {"source_provinces": ("31",)}])
+def test_name_of_which_one_is_granted(changes: dict[str, Any]) -> None:
+    """Of several types of one name those that are not granted are left out."""
+    assert types_of(two_types(**changes)).keys() == {CARD}
+
+
+def test_name_of_which_none_is_granted() -> None:
+    """When no type of a name is granted, the one that came furthest says why."""
+    assert refused(of_type(interfaces=("I4",))(two_types(source_provinces=("31",)))) == (3006, "interface")
+    assert refused(of_data(fields=("KZ_ZZ",))(two_types(interfaces=("I4",)))) == (3007, "field")
+
+
+def test_name_narrowed_by_fields() -> None:
+    """Of several types of one name those remain that grant every field asked for."""
+    assert types_of(of_data(fields=("KZ_XM",))(two_types())).keys() == {CARD}
+
+
+def search(**changes: Any) -> Setting:
+    """A search that names no type, in a scenario with two."""
+    both = (granted(), replace(granted(), **{"type_code": LICENCE, **changes}))
+    return of_data(type_code=None, number=None)(of_scene(types=both)(good("I1")))
+
+
+def test_search_without_a_type() -> None:
+    """A search for no type asks for every one of the scenario's."""
+    assert types_of(search()).keys() == {CARD, LICENCE}
+
+
+@pytest.mark.parametrize("changes", [{"interfaces": ("I5",)}, {"source_provinces": ("31",)}, {"type_code": UNSHARED}])
+def test_search_asks_for_no_more_than_granted(changes: dict[str, Any]) -> None:
+    """A search for no type leaves out what may not be searched for here, or what the catalogue does not know."""
+    assert types_of(search(**changes)).keys() == {CARD}
+
+
+@pytest.mark.parametrize("change", [of_scene(types=()), of_type(interfaces=("I5",)), of_type(source_provinces=("31",))])
+def test_search_of_nothing(change: Change) -> None:
+    """A search for no type where nothing may be searched for is 3006."""
+    assert refused(change(search())) == (3006, "interface")
+
+
+def test_search_needs_no_number() -> None:
+    """A search goes by the holder alone."""
+    assert isinstance(judged(of_data(number=None)(good("I1"))), Grant)
+
+
+@pytest.mark.parametrize("interface", ["I3", "I5"])
+def test_by_holder_only(interface: str) -> None:
+    """Where the scenario asks for a type by its holder only, no certificate number is needed."""
+    assert isinstance(judged(of_type(by_holder_only=True)(of_data(number=None)(good(interface)))), Grant)
+
+
+@pytest.mark.parametrize("interface", ["I2", "I3"])
+@pytest.mark.parametrize("file_format", [None, "ofd", "pdf"])
+def test_formats(interface: str, file_format: str | None) -> None:
+    """A format that the scenario grants may be asked for; unless told it is OFD."""
+    assert isinstance(judged(of_data(file_format=file_format)(good(interface))), Grant)
+
+
+@pytest.mark.parametrize("interface", ["I2", "I3"])
+def test_originals(interface: str) -> None:
+    """An original is given where the scenario allows it, asked for or not, and a cause changes nothing of that."""
+    assert isinstance(judged(of_data(original=True)(good(interface))), Grant)
+    assert isinstance(judged(of_data(original=True, copy_cause="归档")(good(interface))), Grant)
+
+
+@pytest.mark.parametrize("interface", ["I2", "I3"])
+def test_original_that_is_not_allowed(interface: str) -> None:
+    """An original asked for where only copies are allowed is outside the scenario, and the answer says so."""
+    result = judged(of_data(original=True)(of_type(allow_original=False)(good(interface))))
+    assert isinstance(result, Refusal)
+    assert (result.code, result.condition, result.detail) == (3006, "original", "该场景未授权提供原件")
+
+
+def test_annotated_copies_are_not_made_yet() -> None:
+    """Whoever may only have an annotated copy learns that there is none yet."""
+    result = judged(of_type(allow_original=False)(good("I2")))
+    assert isinstance(result, Refusal)
+    assert (result.code, result.detail) == (2, "暂不能出具加注件")
+
+
+def test_file_and_identifier_of_one_type() -> None:
+    """A file may be verified with the identifier of a certificate of its type."""
+    assert types_of(of_data(certificate_id=identifier_of(1))(good("I6"))).keys() == {CARD}
+
+
+@pytest.mark.parametrize("fields", [(), ("holderName",), ("holderCode", "mobile")])
+def test_service_codes(fields: tuple[str, ...]) -> None:
+    """A scenario with service codes of this province grants what it names of their holder, and no type."""
+    code = SceneCode(source_provinces=(PROVINCE,), fields=fields)
+    result = judged(of_scene(service_code=code, types=())(good("I7")))
+    assert isinstance(result, Grant)
+    assert result == Grant(f"{SCENE}@1", {}, frozenset(fields))
+
+
 NAMES: Final = st.text(min_size=1, max_size=20)
+INTERFACE: Final = st.sampled_from(ALL)
 
 
-@given(scene_code=NAMES, item_code=NAMES, purpose=NAMES, fields=st.lists(NAMES, max_size=3))
-def test_nothing_registered(scene_code: str, item_code: str, purpose: str, fields: list[str]) -> None:
+@given(interface=INTERFACE, scene_code=NAMES, item_code=NAMES, purpose=NAMES)
+def test_nothing_registered(interface: str, scene_code: str, item_code: str, purpose: str) -> None:
     """With an empty registry nothing is granted, whatever is asked."""
-    case = of_head(scene_code=scene_code, item_code=item_code, use_for=purpose)(good())
-    case = of_data(fields=tuple(fields))(case)._replace(application=None, catalogue=(), scene=None)
-    assert isinstance(judged(case), Refusal)
+    setting = of_head(scene_code=scene_code, item_code=item_code, use_for=purpose)(good(interface))
+    assert isinstance(judged(setting._replace(application=None, catalogue=(), scene=None)), Refusal)
 
 
-EMPTY: Final = {
-    "applications": st.just(()),
-    "types": st.sampled_from([(), (SceneType(type_code=CARD, source_provinces=(), interfaces=(), fields=()),)]),
-    "purposes": st.just(()),
+NO_TYPES: Final = ((), (SceneType(type_code=CARD, source_provinces=(), interfaces=(), fields=()),))
+NO_CODES: Final = (None, SceneCode(source_provinces=()))
+EMPTY: Final[dict[str, st.SearchStrategy[dict[str, object]]]] = {
+    "applications": st.just({"applications": ()}),
+    "what is granted": st.fixed_dictionaries(
+        {"types": st.sampled_from(NO_TYPES), "service_code": st.sampled_from(NO_CODES)}
+    ),
+    "purposes": st.just({"purposes": ()}),
 }
 
 
-@given(data=st.data(), left=st.sets(st.sampled_from(sorted(EMPTY)), min_size=1), fields=st.lists(NAMES, max_size=3))
-def test_whatever_is_left_empty(data: st.DataObject, left: set[str], fields: list[str]) -> None:
+@given(data=st.data(), interface=INTERFACE, left=st.sets(st.sampled_from(sorted(EMPTY)), min_size=1))
+def test_whatever_is_left_empty(data: st.DataObject, interface: str, left: set[str]) -> None:
     """A scenario that leaves a list empty grants nothing by it."""
-    case = of_data(fields=tuple(fields))(good())
-    assert isinstance(judged(of_scene(**{name: data.draw(EMPTY[name]) for name in left})(case)), Refusal)
+    setting = good(interface)
+    for name in left:
+        setting = of_scene(**data.draw(EMPTY[name]))(setting)
+    assert isinstance(judged(setting), Refusal)
 
 
 @given(
-    wanted=st.sets(st.sampled_from(sorted({"KZ_XM", "KZ_XB", "KZ_ZZ", "KZ_GMSFHM", "certificateName", "issueDept"})))
+    interface=st.sampled_from(["I4", "I5"]),
+    wanted=st.sets(st.sampled_from(sorted({"KZ_XM", "KZ_XB", "KZ_ZZ", "KZ_GMSFHM", "certificateName", "issueDept"}))),
 )
-def test_never_more_than_the_scene(wanted: set[str]) -> None:
+def test_never_more_than_the_scene(interface: str, wanted: set[str]) -> None:
     """Whatever fields are asked for, the grant never goes beyond the scenario."""
-    result = judged(of_data(fields=tuple(sorted(wanted)))(good()))
+    result = judged(of_data(fields=tuple(sorted(wanted)))(good(interface)))
     allowed = {*granted().fields, *granted().masked_fields}
     assert isinstance(result, Grant) is (wanted <= allowed)
     if isinstance(result, Grant):
-        assert result.fields <= allowed
-        assert result.fields == (wanted or allowed)
+        assert result.types[CARD].granted == (wanted or allowed)
 
 
-def test_judging_changes_nothing() -> None:
+@pytest.mark.parametrize("interface", ALL)
+def test_judging_changes_nothing(interface: str) -> None:
     """The same request judged twice has the same result, and the request is what it was."""
-    case = good()
-    before = encode(case.item)
-    assert judged(case) == judged(case)
-    assert encode(case.item) == before
+    setting = good(interface)
+    before = encode(setting.item), encode(setting.data)
+    assert judged(setting) == judged(setting)
+    assert (encode(setting.item), encode(setting.data)) == before
+
+
+def test_what_is_granted_is_the_scenes_own() -> None:
+    """A grant that nothing narrows is the scenario's compiled type itself, and is not made anew for each request."""
+    setting = good()
+    there = snapshot(setting)
+    case = Case(
+        NODE, b"{}", setting.item, setting.data, check_form(INTERFACES["I4"], setting.item.head, setting.data), ""
+    )
+    result = judge(case, there, PROVINCE, NOW)
+    assert isinstance(result, Grant)
+    assert result.types[CARD] is there.scenes[SCENE].types[CARD]

@@ -1,9 +1,14 @@
-"""The OpenAPI document: it says what the application does, and has the shape of OpenAPI 3.1."""
+"""The OpenAPI document and its page: they say what the application does, with an example of every outcome."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import msgspec
 import orjson
 import pytest
@@ -12,18 +17,29 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from broker.bus.keys import KeyOpener, KeySigner
+from broker.bus.objects import Objects
 from broker.exchange.exchange import Exchange
 from broker.exchange.flights import Bounds
 from broker.exchange.ledger import Ledger
 from broker.exchange.replies import ReplyOpener
 from broker.gateway.answers import PROBLEMS, Problem, problem
-from broker.gateway.app import TokenEndpoint, build
-from broker.gateway.body import HttpHead
-from broker.gateway.openapi import document
+from broker.gateway.app import build
+from broker.gateway.body import HttpHead, read_body
+from broker.gateway.docs import docs_routes
+from broker.gateway.files import FileDesk
+from broker.gateway.names import LABELS, OUR_NAMES, OURS
+from broker.gateway.offers import Offers
+from broker.gateway.openapi import PROBLEM_STATUS, document
+from broker.gateway.page import POLICY
+from broker.gateway.reading import BodyReader
 from broker.gateway.sharing import Desk
+from broker.gateway.token_endpoint import TokenEndpoint
 from broker.gateway.tokens import TokenDesk
 from broker.registry.snapshot import Snapshot
-from schemas.interfaces import TYPED
+from schemas.form import check_form, normalised
+from schemas.interfaces import INTERFACES, Subject
+from schemas.offers import ScenesAnswer, TypesAnswer
+from schemas.remedies import REMEDIES
 from schemas.statuses import STATUSES
 from tests.support_registry import NODE, compiled, new_party_keys
 
@@ -31,6 +47,7 @@ OPERATION: Final = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs"}  
 DOCUMENT: Final = document()
 METHODS: Final = {"get", "post", "put", "delete", "patch"}
 KEYS: Final = new_party_keys(NODE)
+ROOT: Final = Path(__file__).parents[2]
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -52,7 +69,7 @@ def every(value: object, name: str) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-async def app() -> Starlette:
+async def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     """The application as it runs, on a Redis that nobody calls."""
     redis, snapshot = Redis(), compiled()
 
@@ -66,11 +83,21 @@ async def app() -> Starlette:
         bounds=Bounds(1, 1, 1),
         incarnation="test",
         home=lambda: 0,
+        staffed=lambda _: True,
     )
-    tokens = TokenDesk(node=NODE, key=KEYS.signing.public)
-    desk = Desk(exchange=exchange, tokens=tokens, snapshot=known, unready=str)
-    token = TokenEndpoint(node=NODE, signer=KeySigner(KEYS.signing), redis=redis, public_url="", snapshot=known)
-    return build(desk=desk, token=token, unready=str)
+    tokens, bodies = TokenDesk(node=NODE, key=KEYS.signing.public), BodyReader()
+    desk = Desk(exchange=exchange, tokens=tokens, snapshot=known, unready=str, bodies=bodies, public_url="")
+    signer = KeySigner(KEYS.signing)
+    token = TokenEndpoint(node=NODE, signer=signer, redis=redis, public_url="", snapshot=known, bodies=bodies)
+    files = FileDesk(
+        application_of=lambda request: desk.application(request).id,
+        look=desk.state,
+        objects=Objects(tmp_path_factory.mktemp("objects").as_uri()),
+        redis=redis,
+        node=NODE,
+    )
+    offers = Offers(application=desk.application, snapshot=known)
+    return build(desk=desk, offers=offers, files=files, token=token, unready=str)
 
 
 def places(path: str) -> str:
@@ -90,9 +117,9 @@ def test_paths(app: Starlette) -> None:
 
 
 def test_every_interface() -> None:
-    """Every typed interface of the table has its path, and none that is not typed."""
+    """Every interface of the table has its path, and there is no other in capitals."""
     assert {path for path in DOCUMENT["paths"] if path.split("/")[-1][0].isupper()} == {
-        row.path for row in TYPED.values()
+        row.path for row in INTERFACES.values()
     }
 
 
@@ -105,32 +132,42 @@ def test_shape() -> None:
     assert all(path.startswith("/") and item.keys() <= METHODS for path, item in DOCUMENT["paths"].items())
 
 
+def responses(operation: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The responses of an operation, those that several have in common too."""
+    for code, response in operation["responses"].items():
+        name = response.get("$ref", "").removeprefix("#/components/responses/")
+        yield int(code), DOCUMENT["components"]["responses"][name] if name else response
+
+
 def test_operations() -> None:
-    """Every operation has an id of its own and responses with codes of HTTP, each described."""
+    """Every operation has an id of its own, a tag that is declared, and responses that are described."""
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(set(ids)) == len(ids)
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
     for _, _, operation in operations():
         assert operation["summary"]
-        assert "200" in operation["responses"]
-        for code, response in operation["responses"].items():
-            assert re.fullmatch("[1-5][0-9]{2}", code)
-            assert response["description"]
+        assert set(operation["tags"]) <= tags
+        told = dict(responses(operation))
+        assert 200 in told
+        assert all(100 <= code < 600 and response["description"] for code, response in told.items())
 
 
 def test_parameters() -> None:
-    """Every place of a path is declared, and every declared parameter is described by a schema."""
+    """Every place of a path is declared, and every declared parameter is described by a bounded schema."""
     for path, _, operation in operations():
         parameters = operation.get("parameters", [])
         assert {one["name"] for one in parameters if one["in"] == "path"} == set(re.findall(r"\{([^}]*)\}", path))
         assert all(one["required"] for one in parameters if one["in"] == "path")
-        assert all("type" in one["schema"] for one in parameters)
+        assert all(one["schema"].keys() & {"pattern", "maxLength"} for one in parameters)
 
 
 def test_references() -> None:
-    """Every reference leads to a schema of the document, and every schema is led to."""
-    schemas = DOCUMENT["components"]["schemas"]
-    led = {reference.removeprefix("#/components/schemas/") for reference in every(DOCUMENT, "$ref")}
-    assert led == schemas.keys()
+    """Every reference leads somewhere in the document, and every schema and header is led to."""
+    components = DOCUMENT["components"]
+    led = {tuple(reference.split("/")[2:]) for reference in every(DOCUMENT, "$ref")}
+    assert all(name in components[kind] for kind, name in led)
+    for kind in ("schemas", "headers"):
+        assert {name for one, name in led if one == kind} == components[kind].keys()
 
 
 def test_security() -> None:
@@ -141,11 +178,11 @@ def test_security() -> None:
 
 
 def test_status_codes() -> None:
-    """Every interface lists every status code with its sentence."""
-    for row in TYPED.values():
-        told = DOCUMENT["paths"][row.path]["post"]["description"]
-        for status in STATUSES.values():
-            assert f"{status.code} {status.message}" in told
+    """Every status code stands there with its sentence and what to do, and no other may be answered."""
+    status = DOCUMENT["components"]["schemas"]["AnswerHead"]["properties"]["status"]
+    assert status["enum"] == list(STATUSES)
+    for row in STATUSES.values():
+        assert f"| {row.code} | {row.message} | {REMEDIES.get(row.code, '')} |" in status["description"]
 
 
 def test_head() -> None:
@@ -164,24 +201,72 @@ def test_head() -> None:
     }
 
 
-def test_data() -> None:
-    """The data of each interface requires what the form asks for."""
-    for row in TYPED.values():
-        assert row.request is not None
-        names = dict(zip(row.request.__struct_fields__, row.request.__struct_encode_fields__, strict=True))
-        told = DOCUMENT["components"]["schemas"][row.request.__name__]
-        assert set(told.get("required", ())) >= {names[attribute] for attribute in row.required}
+@pytest.mark.parametrize("key", INTERFACES)
+def test_data(key: str) -> None:
+    """The data of each interface requires what the form asks for, where it must be one of two too."""
+    row = INTERFACES[key]
+    names = dict(zip(row.request.__struct_fields__, row.request.__struct_encode_fields__, strict=True))
+    told = DOCUMENT["components"]["schemas"][row.request.__name__]
+    assert set(told["required"]) == {names[attribute] for attribute in row.required if "|" not in attribute}
+    either = {frozenset(one["required"]) for one in told.get("anyOf", ())}
+    assert either == {frozenset({names[one]}) for told in row.required if "|" in told for one in told.split("|")}
+    whole = DOCUMENT["components"]["schemas"][f"{row.operation}Request"]
+    assert whole["required"] == ["head", "data"]
+    assert whole["anyOf"] == [{"properties": {place: {"required": ["useFor"]}}} for place in ("head", "data")]
 
 
-GIVEN: Final = {"post": {400, 401, 409, 410, 413, 415, 429, 500, 503}, "get": {401, 404, 410, 500, 503}}
+def asked_schemas() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The schemas of what is asked, by name."""
+    schemas = DOCUMENT["components"]["schemas"]
+    names = {"HttpHead", "CodeOperator"} | {row.request.__name__ for row in INTERFACES.values()}
+    yield from ((name, schemas[name]) for name in sorted(names))
+
+
+@pytest.mark.parametrize(("name", "schema"), list(asked_schemas()))
+def test_what_is_asked_is_bounded(name: str, schema: dict[str, Any]) -> None:
+    """Every text, list and number of a request has a bound, and a name that is not there is refused."""
+    assert schema["additionalProperties"] is False, name
+    bounds = {"string": "maxLength", "integer": "maximum", "array": "maxItems"}
+    todo = list(schema["properties"].values())
+    while todo:
+        one = todo.pop()
+        kinds = one.get("type", [])
+        for kind in [kinds] if isinstance(kinds, str) else kinds:
+            assert kind not in bounds or bounds[kind] in one
+        todo += [one["items"]] if "items" in one else []
+
+
+def test_every_name_is_described() -> None:
+    """Every name on the wire is told in Chinese, and nothing that is our own is shown as the standard's."""
+    for kind, schema in DOCUMENT["components"]["schemas"].items():
+        for name, value in schema["properties"].items():
+            told = value["description"]
+            assert told.startswith("状态码") or f"{kind}.{name}" in LABELS or name in LABELS, f"{kind}.{name}"
+            assert (OURS in told) == (name in OUR_NAMES)
+    assert "不代表标准的规定" in DOCUMENT["info"]["description"]
+    assert "不分大小写" in DOCUMENT["info"]["description"]
+
+
+GIVEN: Final = {
+    "/v1/requests/{requestId}": {401, 404, 410, 431, 500, 503},
+    "/v1/files/{ticket}": {401, 404, 410, 416, 431, 500, 503},
+    "/v1/scenes": {401, 431, 500, 503},
+    "/v1/types": {401, 431, 500, 503},
+    "/oauth2/token": {413, 431, 500, 503},
+}
+SHARING: Final = {400, 401, 409, 410, 413, 415, 429, 431, 500, 503}
+NOWHERE: Final = {405}  # of methods that the document does not have
 
 
 def test_problems() -> None:
     """Of every operation exactly those problems are told that the gateway can answer with, each with its body."""
-    for path, method, operation in operations():
-        if path != "/oauth2/token":
-            told = {int(code) for code, response in operation["responses"].items() if _is_problem(response)}
-            assert told == GIVEN[method]
+    everywhere = set()
+    for path, _, operation in operations():
+        told = {code for code, response in responses(operation) if _is_problem(response)}
+        assert told == GIVEN.get(path, SHARING)
+        everywhere |= told
+    assert everywhere == PROBLEMS.keys() - NOWHERE
+    assert PROBLEM_STATUS.keys() == PROBLEMS.keys()
 
 
 def _is_problem(response: dict[str, Any]) -> bool:
@@ -198,3 +283,116 @@ def test_problem_has_the_declared_form(http: int) -> None:
     assert body["head"].keys() <= schemas["AnswerHead"]["properties"].keys()
     assert set(schemas["AnswerHead"]["required"]) <= body["head"].keys()
     assert (response.status_code, response.media_type, body["status"]) == (http, "application/problem+json", http)
+    shown = DOCUMENT["components"]["responses"][f"Problem{http}"]["content"]["application/problem+json"]["examples"]
+    assert shown["problem"]["value"].keys() == body.keys()
+
+
+def shown(operation: dict[str, Any], http: str) -> dict[str, Any]:
+    """The examples of a response, by name."""
+    examples = operation["responses"][http]["content"]["application/json"]["examples"]
+    return {name: one["value"] for name, one in examples.items()}
+
+
+@pytest.mark.parametrize("key", INTERFACES)
+def test_the_example_of_a_request(key: str) -> None:
+    """The example of each request is read by the gateway and is well formed, in any letter case."""
+    row = INTERFACES[key]
+    body = DOCUMENT["paths"][row.path]["post"]["requestBody"]["content"]["application/json"]["examples"]["request"]
+    raw = orjson.dumps(body["value"])
+    head, data = read_body(raw, row)
+    check_form(row, head, normalised(data))
+    assert head.request_id == body["value"]["head"]["requestId"]
+    upper = {part: {name.upper(): value for name, value in told.items()} for part, told in body["value"].items()}
+    assert read_body(orjson.dumps(upper), row) == (head, data)
+
+
+@pytest.mark.parametrize("key", INTERFACES)
+def test_the_examples_of_an_answer(key: str) -> None:
+    """Each interface shows a grant, nothing found, a refusal, a part of several sources, and 202, all typed."""
+    row = INTERFACES[key]
+    operation = DOCUMENT["paths"][row.path]["post"]
+    told, waiting = shown(operation, "200"), shown(operation, "202")
+    several = row.subject is not Subject.CODE
+    assert told.keys() == {"granted", "notFound", "refused"} | ({"partial"} if several else set())
+    assert waiting.keys() == {"accepted"} | ({"waiting"} if several else set())
+    assert [told[name]["head"]["status"] for name in ("granted", "notFound")] == [0, 10]
+    assert told["refused"]["head"]["status"] in STATUSES.keys() - {0, 10, 7003}
+    assert msgspec.convert(told["granted"]["data"], row.answer)
+    if several:
+        data = msgspec.convert(told["partial"]["data"], row.answer)
+        assert (told["partial"]["head"]["status"], told["partial"]["head"]["final"]) == (7003, False)
+        assert {source.state for source in getattr(data, "sources", ())} == {"answered", "late"}
+        assert waiting["waiting"]["data"]["sources"]
+    assert all(one["head"]["final"] is False for one in waiting.values())
+    for one in (*told.values(), *waiting.values()):
+        _is_head(one["head"])
+
+
+def _is_head(head: dict[str, Any]) -> None:
+    declared = DOCUMENT["components"]["schemas"]["AnswerHead"]
+    assert set(declared["required"]) <= head.keys() <= declared["properties"].keys()
+    assert head["gbStatus"] == STATUSES[head["status"]].gb
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/scenes", ScenesAnswer), ("/v1/types", TypesAnswer)])
+def test_the_examples_of_what_may_be_asked(path: str, kind: type[Any]) -> None:
+    """What an application may ask is shown typed."""
+    (value,) = shown(DOCUMENT["paths"][path]["get"], "200").values()
+    assert msgspec.convert(value["data"], kind).total == 1
+    _is_head(value["head"])
+
+
+def test_no_real_person() -> None:
+    """Every citizen's number in the document lies in area 990xxx, which is nobody's."""
+    text = orjson.dumps(DOCUMENT).decode()
+    numbers = re.findall(r"(?<![0-9A-Z.])[0-9]{6}(?:19|20)[0-9]{2}[01][0-9][0-3][0-9][0-9]{3}[0-9X](?![0-9A-Z.])", text)
+    assert numbers
+    assert all(number.startswith("990") for number in numbers)
+
+
+class _Page(HTMLParser):
+    """What a browser would find: unclosed elements, what it would load, where links lead, and which ids there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.links: set[str] = set()
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag != "meta":
+            self.open.append(tag)
+        self.loads += [tag] if tag in {"script", "img", "link", "iframe"} or "src" in told else []
+        self.links |= {told["href"] or ""} if "href" in told else set()
+        self.ids += [told["id"] or ""] if "id" in told else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+async def test_the_page() -> None:
+    """/docs shows every operation and schema in well-formed HTML and loads nothing, under a policy that forbids it."""
+    transport = httpx.ASGITransport(Starlette(routes=docs_routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+        response = await client.get("/docs")
+        assert (await client.get("/openapi.json")).json() == orjson.loads(orjson.dumps(DOCUMENT))
+    page = _Page()
+    page.feed(response.text)
+    assert (page.open, page.loads) == ([], [])
+    assert response.headers["content-security-policy"] == POLICY
+    assert POLICY.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in POLICY
+    assert page.links <= {f"#{name}" for name in page.ids} | {"/openapi.json"}
+    assert len(page.ids) == len(set(page.ids))
+    assert {operation["operationId"] for _, _, operation in operations()} <= set(page.ids)
+    assert DOCUMENT["components"]["schemas"].keys() <= set(page.ids)
+
+
+def test_the_gateway_does_not_carry_the_document() -> None:
+    """A gateway's application is imported without the document, its examples and its page."""
+    code = "import sys, broker.gateway.app; print(sorted(n for n in sys.modules if n.startswith('broker.gateway.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    names = ("openapi", "examples", "specimens", "page", "components", "names")
+    assert [name for name in names if f"'broker.gateway.{name}'" in done.stdout] == []

@@ -1,6 +1,6 @@
 """The release: what a lying store cannot bring out, and how a value that stays is shortened (DOMAIN §9.4)."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -9,48 +9,114 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from broker.registry.snapshot import CompiledType
+from schemas.answers import ALWAYS_TOLD, GRANTABLE
 from schemas.certificates import INTERFACE_CODES, CertificateRecord, CertificateStatus, SurfaceField
-from schemas.identifiers import parse_certificate_id
+from schemas.form import check_form, sm3_hex
+from schemas.interfaces import INTERFACES
+from schemas.items import decode_data
 from schemas.registry import Mask
-from schemas.sharing import ALWAYS_TOLD, GRANTABLE, CertificateDataAnswer
-from tests.support_registry import CITIZEN_ID, ISSUER, LICENCE, ORG, SCENE, entry, identifier_of
+from tests.support import file_of, request, service_code
+from tests.support_registry import (
+    CARD,
+    CITIZEN_ID,
+    ISSUER,
+    LICENCE,
+    NODE,
+    ORG,
+    PROVINCE,
+    SCENE,
+    compiled,
+    entry,
+    identifier_of,
+)
 from tests.support_store import certificate
+from workers.asking import ask
 from workers.fields import CORE, MASKS
-from workers.judge import Grant, Refusal
-from workers.release import Released, release
+from workers.judge import Case, Grant, Refusal
+from workers.release import CODE_FIELDS, HIT_FIELDS, Released, Shipment, release
+from workers.shaping import Here
+from workers.stores.port import ByHolder, CodeRecord, Found
 
 TODAY: Final = date(2026, 6, 1)
+NOW: Final = 1_780_300_000_000
 RECORD: Final = certificate(1)
+FILE: Final = sm3_hex(file_of(1))
 COLUMNS: Final = {field.column: field.mask for field in entry().fields}
 EVERYTHING: Final = frozenset(GRANTABLE | COLUMNS.keys())
+NONE: Final[frozenset[str]] = frozenset()
 OTHER_CHECK: Final = RECORD.certificate_id[:-1] + ("0" if RECORD.certificate_id[-1] != "0" else "1")
+OTHER_HOLDER: Final = ORG
+SCENARIO: Final = f"{SCENE}@1"
 
 
-def grant(fields: frozenset[str] = EVERYTHING, masked: frozenset[str] = frozenset(), identifier: str = "") -> Grant:
-    asked = parse_certificate_id(identifier or RECORD.certificate_id)
-    return Grant(f"{SCENE}@1", asked, fields, masked, ("KZ_NOT",))
+def granted(fields: frozenset[str] = EVERYTHING, masked: frozenset[str] = NONE) -> CompiledType:
+    return compiled().scenes[SCENE].types[CARD]._replace(granted=fields, masked=masked, withheld=("KZ_NOT",))
+
+
+def grant(fields: frozenset[str] = EVERYTHING, masked: frozenset[str] = NONE) -> Grant:
+    return Grant(SCENARIO, {CARD: granted(fields, masked)})
+
+
+def case_of(interface: str, **data: Any) -> Case:
+    """A request about the certificate or the code of serial 1."""
+    item = request(1, interface)
+    typed = decode_data(item)
+    assert typed is not None
+    typed = replace(typed, **data)
+    return Case(NODE, b"{}", item, typed, check_form(INTERFACES[interface], item.head, typed), "digest")
+
+
+def released(
+    case: Case, *records: CertificateRecord, granted: Grant | None = None, today: date = TODAY, **found: Any
+) -> Released | Shipment | Refusal:
+    """What leaves of these records, as if the store had returned them for what it was asked."""
+    granted = granted or grant()
+    asked = ask(0, case, granted)
+    here = Here(PROVINCE, NOW, today.isoformat())
+    return release(case, granted, asked.look, Found(key=0, records=records, **found), here)
+
+
+def code_of(result: Released | Shipment | Refusal) -> int:
+    return result.code if isinstance(result, Refusal) else 0
 
 
 def refused(*records: CertificateRecord, today: date = TODAY, identifier: str = "") -> tuple[int, str]:
-    result = release(grant(identifier=identifier), records, COLUMNS, today)
+    """How I4 is refused."""
+    case = case_of("I4", certificate_id=identifier or RECORD.certificate_id)
+    return refusal(released(case, *records, today=today))
+
+
+def refusal(result: Released | Shipment | Refusal) -> tuple[int, str]:
     assert isinstance(result, Refusal)
-    assert result.scenario == f"{SCENE}@1"
+    assert result.scenario == SCENARIO
     return result.code, result.condition
 
 
-def answer(record: CertificateRecord, granted: Grant, today: date = TODAY) -> dict[str, Any]:
-    """The one certificate of a successful answer, as its reader sees it."""
-    result = release(granted, [record], COLUMNS, today)
+def told(result: Released | Shipment | Refusal, interface: str) -> dict[str, Any]:
+    """A successful answer as its reader sees it."""
     assert isinstance(result, Released)
-    msgspec.json.decode(result.data, type=CertificateDataAnswer)
-    told: dict[str, Any] = msgspec.json.decode(result.data)
-    assert told["total"] == len(told["dataList"]) == 1
-    shown: dict[str, Any] = told["dataList"][0]
+    msgspec.json.decode(result.data, type=INTERFACES[interface].answer)
+    answer: dict[str, Any] = msgspec.json.decode(result.data)
+    return answer
+
+
+def answer(record: CertificateRecord, granted: Grant, today: date = TODAY) -> dict[str, Any]:
+    """The one certificate of a successful answer to I4."""
+    case = case_of("I4", certificate_id=record.certificate_id)
+    one = told(released(case, record, granted=granted, today=today), "I4")
+    assert one["total"] == len(one["dataList"]) == 1
+    shown: dict[str, Any] = one["dataList"][0]
     return shown
 
 
 def of(**changes: Any) -> CertificateRecord:
     return replace(RECORD, **changes)
+
+
+def listed(*serials: int, **changes: Any) -> list[CertificateRecord]:
+    """Certificates of one holder, with the number that is asked for."""
+    return [certificate(serial, **{"number": RECORD.number, **changes}) for serial in serials]
 
 
 LIES: Final = {
@@ -59,6 +125,7 @@ LIES: Final = {
     "another spelling": of(certificate_id=RECORD.certificate_id.lower()),
     "another type": of(type_code=LICENCE),
     "another issuer": of(issuer_code=ORG),
+    "no identifier": of(certificate_id="1.2.3"),
     "no type name": of(type_name=""),
     "no name": of(name=""),
     "no number": of(number=""),
@@ -81,9 +148,10 @@ LIES: Final = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_a_lying_store(name: str) -> None:
+@pytest.mark.parametrize("interface", ["I2", "I4"])
+def test_a_lying_store(interface: str, name: str) -> None:
     """A record that is not what was asked for, or does not agree with itself, releases nothing: 99."""
-    assert refused(LIES[name]) == (99, "store")
+    assert refusal(released(case_of(interface), LIES[name])) == (99, "store")
 
 
 @pytest.mark.parametrize("field", ["issue_date", "valid_from", "valid_to"])
@@ -109,7 +177,7 @@ def test_two_records() -> None:
 
 def test_a_lie_hides_nothing_of_the_record() -> None:
     """The refusal of a wrong record says nothing that stands in it."""
-    result = release(grant(), [of(certificate_id=identifier_of(2))], COLUMNS, TODAY)
+    result = released(case_of("I4"), of(certificate_id=identifier_of(2)))
     assert isinstance(result, Refusal)
     told = "".join(map(str, result))
     assert not any(text in told for text in (RECORD.holder_name, RECORD.holder_code, RECORD.number, identifier_of(2)))
@@ -124,14 +192,14 @@ def test_nothing_found() -> None:
 def test_wrong_check_character_that_is_stored() -> None:
     """An identifier with a wrong check character is answered when the store holds exactly it."""
     wrong = of(certificate_id=OTHER_CHECK)
-    assert answer(wrong, grant(identifier=OTHER_CHECK))["certificateID"] == OTHER_CHECK
+    assert answer(wrong, grant())["certificateID"] == OTHER_CHECK
 
 
 @pytest.mark.parametrize("status", CertificateStatus)
 def test_statuses(status: CertificateStatus) -> None:
     """Each status but VALID refuses with its own code."""
-    result = release(grant(), [of(status=status)], COLUMNS, TODAY)
-    assert (result.code if isinstance(result, Refusal) else 0) == INTERFACE_CODES[status]
+    result = released(case_of("I4"), of(status=status))
+    assert code_of(result) == INTERFACE_CODES[status]
     assert isinstance(result, Released) is (status is CertificateStatus.VALID)
 
 
@@ -156,8 +224,7 @@ def test_national_codes(status: str, code: int) -> None:
 )
 def test_dates(valid_from: str, valid_to: str | None, code: int) -> None:
     """A certificate is released from its first day to its last, whatever its status claims."""
-    result = release(grant(), [of(valid_from=valid_from, valid_to=valid_to)], COLUMNS, TODAY)
-    assert (result.code if isinstance(result, Refusal) else 0) == code
+    assert code_of(released(case_of("I4"), of(valid_from=valid_from, valid_to=valid_to))) == code
 
 
 def test_status_before_dates() -> None:
@@ -197,7 +264,7 @@ def test_one_field_alone(name: str) -> None:
 @given(st.sets(st.sampled_from(sorted(EVERYTHING))))
 def test_never_more_than_granted(names: set[str]) -> None:
     """Whatever is granted, exactly that is told, and the evidence names exactly that."""
-    result = release(grant(frozenset(names)), [RECORD], COLUMNS, TODAY)
+    result = released(case_of("I4"), RECORD, granted=grant(frozenset(names)))
     assert isinstance(result, Released)
     shown = msgspec.json.decode(result.data)["dataList"][0]
     told = {*shown.keys() - {"surface", *ALWAYS_TOLD}, *(one["columnName"] for one in shown.get("surface", ()))}
@@ -218,7 +285,7 @@ def test_without_a_term() -> None:
 
 def test_whose_it_is() -> None:
     """What leaves says to the evidence whose certificate it is, and lists what is withheld."""
-    result = release(grant(frozenset({"certificateName"})), [RECORD], COLUMNS, TODAY)
+    result = released(case_of("I4"), RECORD, granted=grant(frozenset({"certificateName"})))
     assert isinstance(result, Released)
     assert result.holder_code == CITIZEN_ID
     assert CITIZEN_ID.encode() not in result.data
@@ -288,11 +355,20 @@ def test_masked_number() -> None:
     assert shown["certificateNumber"] == "*" * (len(RECORD.number) - 4) + RECORD.number[-4:]
 
 
-def test_a_body_is_not_a_person() -> None:
-    """A body's 统一社会信用代码 is not personal and stays whole, shortened or not."""
-    body = of(holder_type_code="001", holder_code=ISSUER)
+@pytest.mark.parametrize(("holder_type_code", "holder_code"), [("001", ISSUER), ("099", "TEST-099")])
+def test_a_body_is_not_a_person(holder_type_code: str, holder_code: str) -> None:
+    """A body's code is not personal and stays whole, shortened or not."""
+    body = of(holder_type_code=holder_type_code, holder_code=holder_code)
     shown = answer(body, grant(masked=frozenset({"certificateHolderCode"})))
-    assert shown["certificateHolderCode"] == ISSUER
+    assert shown["certificateHolderCode"] == holder_code
+
+
+@pytest.mark.parametrize("holder_type_code", ["114", "414", "511", "999"])
+def test_every_persons_code_is_shortened(holder_type_code: str) -> None:
+    """Whatever document gave it, the code of a person that is granted shortened is shortened."""
+    person = of(holder_type_code=holder_type_code, holder_code="T12345678")
+    shown = answer(person, grant(masked=frozenset({"certificateHolderCode"})))
+    assert shown["certificateHolderCode"] == "T*******8"
 
 
 @pytest.mark.parametrize("name", ["issueDate", "KZ_XB"])
@@ -301,3 +377,423 @@ def test_masked_without_a_mask(name: str) -> None:
     shown = answer(RECORD, grant(frozenset({name}), masked=frozenset({name})))
     whole = {"issueDate": RECORD.issue_date, "KZ_XB": RECORD.surface[1].value}[name]
     assert whole not in str(shown)
+
+
+HOLDER_LIES: Final = {
+    **{name: lie for name, lie in LIES.items() if name not in ("another identifier", "another check character")},
+    "another holder": certificate(2, number=RECORD.number, holder_type_code="001", holder_code=OTHER_HOLDER),
+    "another number": certificate(2),
+    "the same certificate twice": RECORD,
+}
+
+
+@pytest.mark.parametrize("interface", ["I1", "I3", "I5"])
+@pytest.mark.parametrize("name", HOLDER_LIES)
+def test_a_lying_store_asked_by_holder(interface: str, name: str) -> None:
+    """One record among several that is not what was asked for, or does not agree with itself, stops all."""
+    assert refusal(released(case_of(interface), RECORD, HOLDER_LIES[name])) == (99, "store")
+
+
+def test_more_than_was_asked_for() -> None:
+    """A store that returns more records than it was asked for is not believed."""
+    case, granted_ = case_of("I5"), grant()
+    look = ask(0, case, granted_).look
+    assert isinstance(look, ByHolder)
+    records = tuple(listed(*range(look.limit + 1)))
+    assert refusal(released(case, *records)) == (99, "store")
+    assert code_of(released(case, *records[:-1])) == 0
+
+
+@pytest.mark.parametrize("interface", ["I1", "I2", "I3", "I4", "I5", "I6"])
+def test_what_the_store_cannot_read(interface: str) -> None:
+    """What the store has but cannot read is 99, never 10."""
+    assert refusal(released(case_of(interface), unusable=True)) == (99, "store")
+
+
+@pytest.mark.parametrize("interface", ["I1", "I2", "I3", "I4", "I5", "I6"])
+def test_nothing_found_for_any_interface(interface: str) -> None:
+    """Nothing found is 10."""
+    assert refusal(released(case_of(interface))) == (10, "store")
+
+
+@pytest.mark.parametrize("interface", ["I2", "I4", "I6"])
+def test_nothing_found_for_a_wrong_identifier(interface: str) -> None:
+    """Nothing found for an identifier with a wrong check character is 4002."""
+    assert refusal(released(case_of(interface, certificate_id=OTHER_CHECK))) == (4002, "store")
+
+
+@pytest.mark.parametrize("interface", ["I1", "I3", "I5"])
+@pytest.mark.parametrize("told_name", ["测小试", " 测小试 ", "", None])
+def test_name_of_the_holder(interface: str, told_name: str | None) -> None:
+    """A holder's name that is told right, or not at all, changes nothing."""
+    assert code_of(released(case_of(interface, holder_name=told_name), RECORD)) == 0
+
+
+@pytest.mark.parametrize("interface", ["I1", "I3", "I5"])
+def test_another_name(interface: str) -> None:
+    """Certificates in another name than the one told stay where they are: 3012, and nothing says whose they are."""
+    result = released(case_of(interface, holder_name="另一人"), RECORD)
+    assert refusal(result) == (3012, "name")
+    assert RECORD.holder_name not in str(result)
+
+
+def test_one_of_two_names() -> None:
+    """Of certificates in two names only those leave that are in the name told."""
+    renamed = listed(2, holder_name="测大试")
+    shown = told(released(case_of("I5", holder_name="测大试"), RECORD, *renamed), "I5")
+    assert [one["certificateHolder"] for one in shown["dataList"]] == ["测大试"]
+
+
+def test_data_by_holder() -> None:
+    """I5 tells what is granted of every valid certificate, with the number of those and what is withheld."""
+    shown = told(released(case_of("I5"), *listed(1, 2, 3), granted=grant(frozenset({"certificateName"}))), "I5")
+    assert (shown["total"], shown["withheld"]) == (3, ["KZ_NOT"])
+    assert [one["certificateID"] for one in shown["dataList"]] == [identifier_of(serial) for serial in (1, 2, 3)]
+    assert {frozenset(one) for one in shown["dataList"]} == {frozenset({*ALWAYS_TOLD, "certificateName"})}
+
+
+@pytest.mark.parametrize("interface", ["I3", "I5"])
+def test_only_valid_ones_leave(interface: str) -> None:
+    """Of a holder's certificates those leave that are valid today."""
+    records = [*listed(1), *listed(2, status=CertificateStatus.REVOKED), *listed(3, valid_to="2026-05-31")]
+    result = released(case_of(interface), *records, *listed(4))
+    if isinstance(result, Shipment):
+        assert [one.certificate_id for one in result.records] == [identifier_of(1), identifier_of(4)]
+    else:
+        shown = told(result, interface)["dataList"]
+        assert [one["certificateID"] for one in shown] == [identifier_of(1), identifier_of(4)]
+
+
+@pytest.mark.parametrize("interface", ["I3", "I5"])
+def test_none_is_valid(interface: str) -> None:
+    """When none of a holder's certificates is valid the first one says why."""
+    records = [*listed(1, valid_to="2026-05-31"), *listed(2, status=CertificateStatus.REVOKED)]
+    assert refusal(released(case_of(interface), *records)) == (22, "status")
+    assert refusal(released(case_of(interface), *reversed(records))) == (21, "status")
+
+
+@pytest.mark.parametrize("status", CertificateStatus)
+def test_statuses_of_files(status: CertificateStatus) -> None:
+    """A file leaves only of a valid certificate; each other status has its own code."""
+    assert code_of(released(case_of("I2"), of(status=status))) == INTERFACE_CODES[status]
+
+
+@pytest.mark.parametrize("file_format", [None, "ofd", "pdf"])
+def test_shipment(file_format: str | None) -> None:
+    """A file is still to be sent when it is released: of which certificate, and in which format."""
+    result = released(case_of("I2", file_format=file_format), RECORD)
+    assert result == Shipment((RECORD,), grant().types, file_format or "ofd", SCENARIO)
+
+
+def two_types() -> Grant:
+    """A grant of two types, of the second one less."""
+    return Grant(SCENARIO, {CARD: granted(), LICENCE: granted(frozenset({"certificateName"}))})
+
+
+def of_two_types() -> list[CertificateRecord]:
+    return [RECORD, certificate(1, LICENCE, number=RECORD.number)]
+
+
+def test_each_type_by_its_own_grant() -> None:
+    """When one name stands for two types, of each exactly that is told which is granted of it."""
+    result = released(case_of("I5"), *of_two_types(), granted=two_types())
+    first, second = told(result, "I5")["dataList"]
+    assert first.keys() == {*ALWAYS_TOLD, *CORE, "surface"}
+    assert second.keys() == {*ALWAYS_TOLD, "certificateName"}
+    assert isinstance(result, Released)
+    assert result.fields == EVERYTHING
+
+
+def test_type_that_was_not_found() -> None:
+    """What is granted of a type of which nothing was found is neither called told nor withheld."""
+    less = granted(frozenset({"certificateName"}))._replace(withheld=("KZ_XM",))
+    result = released(case_of("I5"), RECORD, granted=Grant(SCENARIO, {LICENCE: less, CARD: granted()}))
+    assert told(result, "I5")["withheld"] == ["KZ_NOT"]
+
+
+def test_withheld_of_two_types() -> None:
+    """What is withheld of either type is named."""
+    less = granted(frozenset({"certificateName"}))._replace(withheld=("KZ_XM",))
+    result = released(case_of("I5"), *of_two_types(), granted=Grant(SCENARIO, {CARD: granted(), LICENCE: less}))
+    assert told(result, "I5")["withheld"] == ["KZ_NOT", "KZ_XM"]
+
+
+def hits(*records: CertificateRecord, granted: Grant | None = None, **data: Any) -> dict[str, Any]:
+    return told(released(case_of("I1", **{"number": None, **data}), *records, granted=granted), "I1")
+
+
+def test_hit() -> None:
+    """A search tells of a certificate what it is, who issued it and how it stands, and nothing of its content."""
+    assert hits(RECORD)["dataList"] == [
+        {
+            "certificateID": RECORD.certificate_id,
+            "certificateName": RECORD.name,
+            "certificateNumber": RECORD.number,
+            "certificateType": RECORD.type_name,
+            "certificateTypeCode": CARD,
+            "certificateAreaCode": "320000",
+            "dataSource": "132",
+            "issueDept": RECORD.issuer_name,
+            "issueDate": "2024-01-01",
+            "certificateStatus": "VALID",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "masked", "whole"),
+    [
+        ({"certificateNumber"}, set(), True),
+        (set(), set(), False),
+        (set(), {"certificateNumber"}, False),
+        ({"certificateNumber"}, {"certificateNumber"}, False),
+    ],
+)
+def test_number_of_a_hit(fields: set[str], masked: set[str], *, whole: bool) -> None:
+    """A search shows a certificate's number whole only where the scenario grants it in full."""
+    only = grant(frozenset(fields | masked), frozenset(masked))
+    shown = hits(RECORD, granted=only)["dataList"][0]["certificateNumber"]
+    assert (shown == RECORD.number) is whole
+    assert shown[-4:] == RECORD.number[-4:]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"status": CertificateStatus.REVOKED, "valid_to": "2020-01-01"}, "REVOKED"),
+        ({"status": CertificateStatus.UNKNOWN}, "UNKNOWN"),
+        ({"valid_to": "2026-05-31"}, "EXPIRED"),
+        ({"valid_from": "2026-06-02"}, "NOT_ACTIVE"),
+        ({"valid_to": "2026-06-01"}, "VALID"),
+    ],
+)
+def test_states_of_hits(changes: dict[str, Any], shown: str) -> None:
+    """A search lists certificates that are not valid too, each with the state that it has today."""
+    assert [one["certificateStatus"] for one in hits(of(**changes))["dataList"]] == [shown]
+
+
+def test_hits_are_in_order() -> None:
+    """The hits stand in the order of type and identifier, however the store returned them."""
+    cards = [certificate(serial) for serial in (3, 1, 2)]
+    licence = certificate(1, LICENCE)
+    shown = hits(licence, *cards, granted=two_types())["dataList"]
+    assert [one["certificateID"] for one in shown] == [
+        *(identifier_of(serial) for serial in (1, 2, 3)),
+        licence.certificate_id,
+    ]
+
+
+@given(count=st.integers(1, 200), page_no=st.integers(1, 200), page_size=st.integers(1, 50))
+def test_pages(count: int, page_no: int, page_size: int) -> None:
+    """A province tells how many there are, and as many as the pages up to the one asked for may need."""
+    shown = hits(*MANY[:count], page_no=page_no, page_size=page_size)
+    assert (shown["total"], shown["pageNo"], shown["pageSize"]) == (count, page_no, page_size)
+    assert [one["certificateID"] for one in shown["dataList"]] == [
+        one.certificate_id for one in MANY[: min(count, page_no * page_size)]
+    ]
+
+
+MANY: Final = [certificate(serial) for serial in range(200)]
+
+
+def test_whose_search_it_was() -> None:
+    """The evidence of a search names what it tells, and whose certificates."""
+    result = released(case_of("I1"), RECORD)
+    assert isinstance(result, Released)
+    assert (result.fields, result.holder_code) == (HIT_FIELDS, CITIZEN_ID)
+    assert CITIZEN_ID.encode() not in result.data
+    assert RECORD.holder_name.encode() not in result.data
+
+
+def verdict(record: CertificateRecord = RECORD, *digests: str, **data: Any) -> dict[str, Any]:
+    """The verdict on the file of serial 1."""
+    shown = told(released(case_of("I6", **data), record, digests=digests), "I6")
+    assert shown["total"] == len(shown["dataList"]) == 1
+    one: dict[str, Any] = shown["dataList"][0]
+    return one
+
+
+def checks(one: dict[str, Any]) -> dict[str, str]:
+    return {check["item"]: check["result"] for check in one["checks"]}
+
+
+def test_right_file() -> None:
+    """A file that is the source's own, of a valid certificate, is 0, with everything that was looked at."""
+    one = verdict(RECORD, "f" * 64, FILE)
+    assert (one["result"], one["certificateID"], one["certificateStatus"]) == (0, RECORD.certificate_id, "VALID")
+    assert checks(one) == {"identifier": "passed", "metadata": "passed", "status": "passed"}
+    assert one["statusTime"] == NOW
+
+
+@pytest.mark.parametrize(
+    ("changes", "result", "status"),
+    [
+        ({"status": CertificateStatus.NOT_ACTIVE}, 1, "failed"),
+        ({"valid_from": "2026-06-02"}, 1, "failed"),
+        ({"status": CertificateStatus.SUSPENDED}, 2, "failed"),
+        ({"status": CertificateStatus.EXPIRED}, 3, "failed"),
+        ({"valid_to": "2026-05-31"}, 3, "failed"),
+        ({"status": CertificateStatus.CANCELLED}, 3, "failed"),
+        ({"status": CertificateStatus.REVOKED}, 3, "failed"),
+        ({"status": CertificateStatus.SUPERSEDED}, 3, "failed"),
+        ({"status": CertificateStatus.UNKNOWN}, 4, "unknown"),
+    ],
+)
+def test_right_file_of_another_state(changes: dict[str, Any], result: int, status: str) -> None:
+    """Of a file that is the source's own the verdict goes by the state of its certificate."""
+    one = verdict(of(**changes), FILE)
+    assert (one["result"], checks(one)["metadata"], checks(one)["status"]) == (result, "passed", status)
+    assert one["message"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": CertificateStatus.REVOKED}])
+def test_source_without_a_file(changes: dict[str, Any]) -> None:
+    """Where the source holds no file to compare with, the verdict is too little information: 4."""
+    one = verdict(of(**changes), certificate_id=RECORD.certificate_id)
+    assert (one["result"], checks(one)["metadata"]) == (4, "unknown")
+
+
+@pytest.mark.parametrize("changes", [{}, {"status": CertificateStatus.REVOKED}])
+def test_another_file(changes: dict[str, Any]) -> None:
+    """A file that differs from every one of the source's is 7, whatever the state of the certificate."""
+    one = verdict(of(**changes), "f" * 64, certificate_id=RECORD.certificate_id)
+    assert (one["result"], checks(one)["metadata"]) == (7, "failed")
+
+
+def test_file_of_a_wrong_identifier() -> None:
+    """A wrong check character of a certificate that the source holds is told among the checks."""
+    one = verdict(of(certificate_id=OTHER_CHECK), FILE)
+    assert (one["result"], checks(one)["identifier"]) == (0, "failed")
+
+
+FILE_LIES: Final = {
+    name: lie for name, lie in LIES.items() if name not in ("another identifier", "another check character")
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lying_store_asked_by_identifier_and_file(name: str) -> None:
+    """A record that is not the one whose file is verified gives no verdict."""
+    case = case_of("I6", certificate_id=RECORD.certificate_id)
+    assert refusal(released(case, LIES[name], digests=(FILE,))) == (99, "store")
+
+
+@pytest.mark.parametrize("name", FILE_LIES)
+def test_a_lying_store_asked_by_file(name: str) -> None:
+    """A record that does not agree with itself gives no verdict."""
+    assert refusal(released(case_of("I6"), FILE_LIES[name], digests=(FILE,))) == (99, "store")
+
+
+def test_found_by_a_file_that_it_does_not_have() -> None:
+    """A certificate that was found by a file must have that file."""
+    assert refusal(released(case_of("I6"), RECORD, digests=("f" * 64,))) == (99, "store")
+
+
+def test_found_twice_by_one_file() -> None:
+    """Two certificates with one file give no verdict on either."""
+    assert refusal(released(case_of("I6"), RECORD, certificate(2), digests=(FILE,))) == (99, "store")
+
+
+CODE: Final = CodeRecord(
+    holder_name="测小试",
+    holder_code=CITIZEN_ID,
+    holder_type_code="111",
+    mobile="19900000123",
+    expires_at=NOW + 1,
+)
+NO_TYPES: Final = Grant(SCENARIO, {})
+
+
+def holder(kept: CodeRecord = CODE, *whole: str, **data: Any) -> dict[str, Any]:
+    """Who shows the code of serial 1."""
+    result = released(case_of("I7", **data), granted=Grant(SCENARIO, {}, frozenset(whole)), code=kept)
+    shown = told(result, "I7")
+    assert shown["total"] == len(shown["dataList"]) == 1
+    one: dict[str, Any] = shown["dataList"][0]
+    return one
+
+
+def test_holder_of_a_code() -> None:
+    """A service code tells who shows it, shortened, and how long it would have been good for."""
+    assert holder() == {
+        "holderName": "测*试",
+        "holderCode": CITIZEN_ID[0] + "*" * 16 + CITIZEN_ID[-1],
+        "holderTypeCode": "111",
+        "mobile": "199****0123",
+        "codeStatus": "VALID",
+        "codeType": "ONE_TIME",
+        "issueRegion": "320000",
+        "expireTime": NOW + 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "whole"), [("holderName", "测小试"), ("holderCode", CITIZEN_ID), ("mobile", "19900000123")]
+)
+def test_unmasked_holder(field: str, whole: str) -> None:
+    """What the scenario grants of a code's holder in full is told in full, and nothing else is."""
+    shown, short = holder(CODE, field), holder()
+    assert shown[field] == whole
+    assert shown | {field: ""} == short | {field: ""}
+
+
+def test_code_that_may_be_shown_again() -> None:
+    """A code that is not used up says so."""
+    assert holder(CODE, code=service_code(1, once=False))["codeType"] == "REUSABLE"
+
+
+@pytest.mark.parametrize("mobile", [None, ""])
+def test_holder_without_a_mobile(mobile: str | None) -> None:
+    """A holder without a mobile has none in the answer, and none in the evidence."""
+    assert "mobile" not in holder(replace(CODE, mobile=mobile))
+    result = released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, mobile=mobile))
+    assert isinstance(result, Released)
+    assert result.fields == CODE_FIELDS - {"mobile"}
+
+
+def test_whose_code_it_is() -> None:
+    """The evidence of a code names whose it is and what was told."""
+    result = released(case_of("I7"), granted=NO_TYPES, code=CODE)
+    assert isinstance(result, Released)
+    assert (result.holder_code, result.fields) == (CITIZEN_ID, CODE_FIELDS)
+
+
+def test_unknown_code() -> None:
+    """A code that the issuer does not know is 6001."""
+    assert refusal(released(case_of("I7"), granted=NO_TYPES)) == (6001, "store")
+
+
+@pytest.mark.parametrize(("ahead_ms", "code"), [(1, 0), (0, 6002), (-1, 6002)])
+def test_expired_code(ahead_ms: int, code: int) -> None:
+    """A code is good until its last millisecond, and then 6002."""
+    result = released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, expires_at=NOW + ahead_ms))
+    assert code_of(result) == code
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"holder_name": ""},
+        {"holder_name": " "},
+        {"holder_code": CITIZEN_ID[::-1]},
+        {"holder_type_code": "000"},
+        {"holder_type_code": "001"},
+    ],
+)
+def test_a_lying_issuer(changes: dict[str, Any]) -> None:
+    """A code whose holder does not agree with itself tells nothing: 99."""
+    assert refusal(released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, **changes))) == (99, "store")
+
+
+def test_certificates_where_a_code_was_asked_for() -> None:
+    """A store that answers a code with certificates is not believed."""
+    assert refusal(released(case_of("I7"), RECORD, granted=NO_TYPES, code=CODE)) == (99, "store")
+
+
+@given(days=st.integers(-3, 3), from_days=st.integers(-5, 5), length=st.integers(0, 5))
+def test_term(days: int, from_days: int, length: int) -> None:
+    """On whatever day, a certificate is released exactly inside its term."""
+    day, first = TODAY + timedelta(days=days), TODAY + timedelta(days=from_days)
+    last = first + timedelta(days=length)
+    record = of(valid_from=first.isoformat(), valid_to=last.isoformat())
+    assert (code_of(released(case_of("I4"), record, today=day)) == 0) is (first <= day <= last)

@@ -62,6 +62,10 @@ _PUT_FILE: Final = (
     "INSERT OR REPLACE INTO certificate_file SELECT certificate_identifier, ?2, ?3, ?4 FROM certificate"
     " WHERE certificate_identifier = ?1"
 )
+_LIST_FILES: Final = (
+    "SELECT certificate_identifier, certificate_type_code, length(content), digest"
+    " FROM certificate_file JOIN certificate USING (certificate_identifier) WHERE format = ?"
+)
 _PUT_CODE: Final = "INSERT OR REPLACE INTO service_code VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -146,6 +150,19 @@ def read_store(path: Path) -> Iterator[CertificateRecord]:
 
     Raises sqlite3.Error when the file is no store, msgspec.DecodeError when a row is no certificate.
     """
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(_readable(path)) as connection:
         for (text,) in connection.execute(f"SELECT {RECORD_JSON} FROM certificate ORDER BY rowid"):  # noqa: S608
             yield msgspec.json.decode(text, type=CertificateRecord)
+
+
+def list_files(path: Path, file_format: str) -> list[tuple[str, str, int, str]]:
+    """Return identifier, type, size and digest of every file of a store in this format; for commands.
+
+    Raises sqlite3.Error when the file is no store.
+    """
+    with closing(_readable(path)) as connection:
+        return connection.execute(_LIST_FILES, (file_format,)).fetchall()
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

@@ -1,0 +1,131 @@
+"""An answer as tables for a terminal: head, sources, data with what was withheld, and how to go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.client import PendingError, RefusedError
+from broker.gateway.names import short_label
+from schemas.regions import REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from broker.client import Answer, ClientError
+    from schemas.answers import Source
+    from schemas.interfaces import Interface
+
+_PROVINCE = {region.code: region.name for region in REGIONS}
+_STATES = {
+    "answered": "已答复",
+    "empty": "无此证照",
+    "refused": "拒绝",
+    "late": "未及时答复",
+    "unavailable": "不可用",
+}
+_PIPED_COLUMNS = 150
+_LONG = 96  # of a value; a file's base64 is not for reading
+
+
+def show_answer(row: Interface, answer: Answer[Any], milliseconds: float, files: Iterable[Path]) -> None:
+    """An answer that was granted, in part too."""
+    console = _console()
+    head = {
+        "接口": f"{row.key} {row.name}",
+        "状态": f"{answer.status} {answer.message}",
+        "请求编号": answer.request_id,
+        "存证编号": answer.evidence,
+        "场景": answer.scenario,
+        "用时": f"{milliseconds} 毫秒",
+    }
+    _show_head(console, head)
+    _show_sources(console, answer.sources)
+    data = msgspec.to_builtins(answer.data)
+    for place, one in enumerate(data.get("dataList", ()), 1):
+        _show_one(console, f"第 {place} 条，共 {data['total']} 条", one)
+    if withheld := data.get("withheld"):
+        console.print(f"场景未授权而没有给出：{'、'.join(map(short_label, withheld))}", highlight=False)
+    for path in files:
+        console.print(f"文件：{path}", highlight=False)
+    if not answer.final:
+        console.print(f"仍有省份可能补充：凭请求编号查询 GET /v1/requests/{answer.request_id}", highlight=False)
+    _how_to_trace(console, answer.request_id)
+
+
+def show_refusal(error: ClientError, milliseconds: float) -> None:
+    """Why there is no answer, and what to do."""
+    console = _console()
+    if isinstance(error, RefusedError):
+        head = {
+            "状态": f"{error.code} {error.message}",
+            "怎么办": error.remedy,
+            "HTTP": str(error.http),
+            "请求编号": error.request_id,
+            "存证编号": error.evidence,
+            "场景": error.scenario,
+        }
+    elif isinstance(error, PendingError):
+        look = f"稍后凭请求编号查询 GET /v1/requests/{error.request_id}"
+        head = {"状态": "已受理，尚无最终结果", "怎么办": look, "请求编号": error.request_id}
+    else:
+        head = {
+            "状态": f"没有得到答复：{error}",
+            "怎么办": "`certlane doctor` 检查各部分",
+            "请求编号": error.request_id,
+        }
+    _show_head(console, head | {"用时": f"{milliseconds} 毫秒"})
+    _show_sources(console, getattr(error, "sources", ()))
+    _how_to_trace(console, error.request_id)
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else _PIPED_COLUMNS)
+
+
+def _show_head(console: Console, head: Mapping[str, str]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in head.items():
+        if value:
+            table.add_row(name, Text(value))
+    console.print(table)
+
+
+def _show_sources(console: Console, sources: Iterable[Source]) -> None:
+    table = Table("省份", "结果", "状态", "说明", "毫秒", "存证编号", title="来源", title_justify="left")
+    for one in sources:
+        table.add_row(
+            _PROVINCE.get(one.region_code, one.region_code),
+            _STATES.get(one.state, one.state),
+            str(one.status),
+            Text(one.message),
+            "" if one.elapsed_ms is None else str(one.elapsed_ms),
+            one.evidence or "",
+        )
+    if table.row_count:
+        console.print(table)
+
+
+def _show_one(console: Console, title: str, one: Mapping[str, Any]) -> None:
+    """One certificate, file, verdict or holder; what is a list in it becomes rows of its own."""
+    table = Table("字段", "名称", "值", title=title, title_justify="left")
+    for name, value in one.items():
+        if isinstance(value, list):
+            for inner in value:
+                told = [str(text) for text in inner.values() if text != ""]
+                column = inner.get("columnName", name)
+                table.add_row(column, inner.get("name", short_label(name)), Text(inner.get("value", "，".join(told))))
+        else:
+            text = str(value)
+            table.add_row(name, short_label(name), Text(text if len(text) <= _LONG else f"{text[:_LONG]}…"))
+    console.print(table)
+
+
+def _how_to_trace(console: Console, request_id: str) -> None:
+    if request_id:
+        console.print(f"全程：certlane trace {request_id}", highlight=False)
