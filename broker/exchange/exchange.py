@@ -15,7 +15,7 @@ from broker.bus.redis import RedisFailure
 from broker.exchange.errors import ConflictError, GoneError, NonceError, RateError, UnavailableError
 from broker.exchange.flights import Bounds, Flight, Flights
 from broker.exchange.ledger import Claim, Claimed, EpochError, RebuildingError
-from broker.exchange.state import Missing, State
+from broker.exchange.state import Answer, Missing, State
 from schemas.items import encode
 from schemas.lot import LotError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from broker.bus.lots import Lane
     from broker.exchange.ledger import Known, Ledger, Pointer
     from broker.exchange.replies import ReplyOpener
-    from broker.exchange.state import Answer, Part
+    from broker.exchange.state import Part
     from schemas.items import RequestItem
 
 _ACCEPT_SECONDS = 1.0  # a caller who does not wait is still told whether Kafka has the request
@@ -87,7 +87,11 @@ class Exchange:
                 return State(item.deadline, dict.fromkeys(asking.provinces, Missing.EXPIRED))
             if claimed.verdict in ("answered", "join"):
                 return await self._follow(item.id, ends)
-            flight = self.flights.get(item.id) or self._take_off(claim, claimed, item)
+            flight = self.flights.get(item.id)
+            if flight is None:
+                flight = self._take_off(claim, claimed, item)
+                if claimed.verdict != "new":
+                    await self._settle(item.id)  # what had ended before lies in the book
         if flight.claim.digest != asking.digest:
             raise ConflictError
         return (await self._land(flight, ends))._replace(left=left)
@@ -177,14 +181,16 @@ class Exchange:
             raise UnavailableError("lane", retry_after=1)
         if self.flights.greedy(item.application):
             raise RateError
-        if any(self._lanes()[one].lots.oldest_seconds() > _STUCK_SECONDS for one in asking.provinces):
+        lanes, provinces = self._lanes(), asking.provinces
+        stuck = {one for one in provinces if lanes[one].lots.oldest_seconds() > _STUCK_SECONDS}
+        if stuck.issuperset(provinces):
             raise UnavailableError("kafka")
-        away = tuple(one for one in asking.provinces if not self._staffed(one) or self.flights.full(one))
+        away = tuple(one for one in provinces if one in stuck or not self._staffed(one) or self.flights.full(one))
         return Claim(
             request_id=item.id,
             digest=asking.digest,
             deadline_ms=item.deadline,
-            provinces=asking.provinces,
+            provinces=provinces,
             application=item.application,
             away=away,
             per_second=asking.per_second,
@@ -198,14 +204,12 @@ class Exchange:
         claim = claim._replace(deadline_ms=claimed.deadline_ms, provinces=claimed.provinces, away=away)
         body = encode(replace(item, deadline=claim.deadline_ms))
         sends = [self._lanes()[one].put(body, claim.deadline_ms) for one in claimed.to_ask]
-        sent: asyncio.Future[Any] = sends[0] if len(sends) == 1 else asyncio.gather(*sends)
+        sent: asyncio.Future[Any] = sends[0] if len(sends) == 1 else asyncio.ensure_future(_by_any(sends))
         sent.add_done_callback(lambda done: self._note_sent(claim.request_id, done))
         flight = self.flights.begin(claim, claimed.to_ask, sent)
         if flight.state.final:  # nobody was there to be asked
             self.flights.drop(claim.request_id)
             flight.ended.set_result(None)
-        elif not fresh:  # what had ended before lies in the book
-            self._settle_soon(claim.request_id)
         return flight
 
     def _note_sent(self, request_id: str, done: asyncio.Future[Any]) -> None:
@@ -225,10 +229,11 @@ class Exchange:
             await _first([ended, self._closing], ends - asyncio.get_running_loop().time())
         if ended.done():
             return flight.state
+        told = sent.done() and (sent.exception() is None or isinstance(sent.exception(), ExpiredError))
+        if told or any(isinstance(part, Answer) for part in flight.parts.values()):  # who was answered was heard
+            return flight.state._replace(parts=dict(flight.parts))
         if not sent.done():
             raise UnavailableError("kafka", known=False)
-        if sent.exception() is None or isinstance(sent.exception(), ExpiredError):
-            return flight.state._replace(parts=dict(flight.parts))
         if self.flights.drop(flight.claim.request_id):  # the produce failed for good: a repeat may produce again
             with contextlib.suppress(*RedisFailure):
                 await self._ledger.fail(flight.claim.request_id)
@@ -274,6 +279,13 @@ class Exchange:
             raise UnavailableError("redis", retry_after=1) from error
         except LotError as error:  # its key was revoked meanwhile
             raise GoneError from error
+
+
+async def _by_any(sends: list[asyncio.Future[int]]) -> None:
+    """Done when every lane has taken the request or failed; fails only when none has: one keeps no other back."""
+    errors = [one for one in await asyncio.gather(*sends, return_exceptions=True) if isinstance(one, BaseException)]
+    if errors and len(errors) == len(sends):
+        raise errors[0]
 
 
 async def _first(futures: list[asyncio.Future[Any]], seconds: float) -> None:

@@ -83,12 +83,9 @@ class Instance:
             staffed=presence.roll.staffed,
         )
         self._presence = presence
-        exchange = self.exchange
-        reader = partial(
-            ReplyReader, bootstrap=bootstrap, topic=reply_topic(node), ledger=ledger, opener=opener, kafka=kafka
-        )
-        reader = partial(reader, taken=exchange.taken)
-        self._reader = reader(name=f"{name}-home", drained=self._read_home, replaced=exchange.replaced)
+        kit = {"bootstrap": bootstrap, "topic": reply_topic(node), "ledger": ledger, "opener": opener, "kafka": kafka}
+        reader = partial(ReplyReader, **kit, taken=self.exchange.taken)
+        self._reader = reader(name=f"{name}-home", drained=self._read_home, replaced=self.exchange.replaced)
         self._drainer = reader(name=f"{name}-drain", drained=lambda *_: None, replaced=lambda: None)
 
     async def run(self) -> None:

@@ -46,13 +46,16 @@ class Line:
         True once it asks again, closes in peace, or has acknowledged everything and been quiet for so long. False
         once the connection breaks; one on which nothing moves for `stall_seconds` is broken by us.
         """
+        if self.lost:
+            return not self._broken
         loop = asyncio.get_running_loop()
+        news: asyncio.Future[bool] = loop.create_future()
+        self._news = news
         least, since = self._unsent(), loop.time()
-        while not self.lost:
-            self._news = loop.create_future()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(quiet_seconds):
-                    return await self._news
+        while True:
+            await asyncio.wait([news], timeout=quiet_seconds)
+            if news.done():
+                return news.result()
             unsent = self._unsent()
             if not unsent:
                 return True
@@ -60,7 +63,7 @@ class Line:
                 least, since = unsent, loop.time()
             elif loop.time() - since > stall_seconds:
                 self.abort()
-        return not self._broken
+                return False
 
     def _tell(self, taken: bool) -> None:  # noqa: FBT001
         if self._news is not None and not self._news.done():

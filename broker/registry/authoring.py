@@ -13,6 +13,7 @@ import yaml
 from broker.bus.clock import SHANGHAI
 from broker.bus.keys import read_keys
 from broker.registry.registrar import Wanted
+from schemas.form import FILE_FORMATS
 from schemas.identifiers import is_item_code, is_scene_code, is_uscc
 from schemas.interfaces import INTERFACES
 from schemas.regions import PROVINCES
@@ -108,7 +109,7 @@ def _strange_names(entry: dict[str, Any], kind: type[msgspec.Struct]) -> Iterato
     yield from (f"{name}; there are {', '.join(known)}" for name in entry if name not in known)
     for name, below in _BELOW.items():
         parts = entry.get(name) if name in known else None
-        for part in parts if isinstance(parts, list) else ():
+        for part in parts if isinstance(parts, list) else [parts]:
             if isinstance(part, dict):
                 yield from (f"{name}.{strange}" for strange in _strange_names(part, below))
 
@@ -158,9 +159,15 @@ def _complaints(body: Party | Application | CatalogueEntry | Scene) -> Iterator[
         )
         yield from (
             f"there is no province {one}"
-            for kind in body.types
-            for one in kind.source_provinces
+            for part in (*body.types, *([body.service_code] if body.service_code else []))
+            for one in part.source_provinces
             if one not in PROVINCES
+        )
+        yield from (
+            f"there is no file format {one}; there are {', '.join(FILE_FORMATS)}"
+            for entry in body.types
+            for one in entry.file_formats
+            if one not in FILE_FORMATS
         )
         if not is_uscc(body.use_org_code):
             yield f"{body.use_org_code} is not a 统一社会信用代码"

@@ -16,10 +16,12 @@ from broker.client import Answer, Client, ClientError, Head, RefusedError
 from deploy.cli.showing import show_answer, show_refusal
 from deploy.cli.stack import Home, Json
 from deploy.local.home import LocalStackError, home_of
+from schemas.form import sm3_hex
 from schemas.holders import CITIZEN_ID_TYPE, USCC_TYPE
 from schemas.identifiers import is_uscc
 from schemas.interfaces import INTERFACES
 from schemas.regions import REGIONS
+from schemas.sharing import DIGEST
 
 if TYPE_CHECKING:
     from deploy.local import home as local
@@ -52,10 +54,11 @@ def call(  # noqa: PLR0917 - the command's options
     type_code: Annotated[str | None, typer.Option("--type", help="证照类型代码")] = None,
     number: Annotated[str | None, typer.Option(help="证照编号")] = None,
     code: Annotated[str | None, typer.Option(help="政务服务码")] = None,
+    file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="文件；只送其 SM3 摘要")] = None,
     fields: Annotated[list[str] | None, typer.Option("--field", help="only this field; may be repeated")] = None,
     province: Annotated[list[str] | None, typer.Option(help="ask this province; may be repeated")] = None,
     application: Annotated[str, typer.Option("--as", help="calling application")] = "",
-    wait: Annotated[float, typer.Option(min=0, max=60, help="seconds to wait for the answer")] = 15.0,
+    wait: Annotated[float, typer.Option(min=0, max=60, help="seconds to wait for the answer")] = 5.0,
     gateway: Annotated[str, typer.Option(help="its address; by itself those of demo.json")] = "",
     save: Annotated[Path | None, typer.Option(help="bring the files of the answer into this folder")] = None,
     home: Home = None,
@@ -69,6 +72,8 @@ def call(  # noqa: PLR0917 - the command's options
         "type_code": type_code,
         "number": number,
         "code": code,
+        "content_type": DIGEST if file else None,
+        "content": sm3_hex(file.read_bytes()) if file else None,
         "fields": tuple(fields) if fields else None,
         "region_codes": tuple(_REGION.get(one, one) for one in province) if province else None,
     }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.bus.clock import SHANGHAI
 from broker.client import PendingError, RefusedError
 from broker.gateway.names import short_label
+from schemas.answers import SearchAnswer
 from schemas.regions import REGIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from broker.client import Answer, ClientError
@@ -29,7 +33,8 @@ _STATES = {
     "late": "未及时答复",
     "unavailable": "不可用",
 }
-_PIPED_COLUMNS = 150
+_HIT = ("certificateName", "certificateNumber", "issueDept", "issueDate", "certificateStatus", "certificateID")
+_PIPED_COLUMNS = 180
 _LONG = 96  # of a value; a file's base64 is not for reading
 
 
@@ -47,8 +52,11 @@ def show_answer(row: Interface, answer: Answer[Any], milliseconds: float, files:
     _show_head(console, head)
     _show_sources(console, answer.sources)
     data = msgspec.to_builtins(answer.data)
-    for place, one in enumerate(data.get("dataList", ()), 1):
-        _show_one(console, f"第 {place} 条，共 {data['total']} 条", one)
+    if row.answer is SearchAnswer:
+        _show_hits(console, data["total"], data["dataList"])
+    else:
+        for place, one in enumerate(data["dataList"], 1):
+            _show_one(console, f"第 {place} 条，共 {data['total']} 条", one)
     if withheld := data.get("withheld"):
         console.print(f"场景未授权而没有给出：{'、'.join(map(short_label, withheld))}", highlight=False)
     for path in files:
@@ -97,7 +105,9 @@ def _show_head(console: Console, head: Mapping[str, str]) -> None:
 
 
 def _show_sources(console: Console, sources: Iterable[Source]) -> None:
-    table = Table("省份", "结果", "状态", "说明", "毫秒", "存证编号", title="来源", title_justify="left")
+    table = Table(
+        "省份", "结果", "状态", "说明", "毫秒", "存证编号", title="来源", title_justify="left", box=box.SIMPLE_HEAD
+    )
     for one in sources:
         table.add_row(
             _PROVINCE.get(one.region_code, one.region_code),
@@ -111,19 +121,32 @@ def _show_sources(console: Console, sources: Iterable[Source]) -> None:
         console.print(table)
 
 
+def _show_hits(console: Console, total: int, hits: Sequence[Mapping[str, Any]]) -> None:
+    """What a search found, a line each."""
+    title = f"共 {total} 条，本页 {len(hits)} 条"
+    table = Table(*map(short_label, _HIT), title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for one in hits:
+        table.add_row(*(Text(str(one[name])) for name in _HIT))
+    console.print(table)
+
+
 def _show_one(console: Console, title: str, one: Mapping[str, Any]) -> None:
     """One certificate, file, verdict or holder; what is a list in it becomes rows of its own."""
-    table = Table("字段", "名称", "值", title=title, title_justify="left")
+    table = Table("字段", "名称", "值", title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name, value in one.items():
-        if isinstance(value, list):
-            for inner in value:
-                told = [str(text) for text in inner.values() if text != ""]
-                column = inner.get("columnName", name)
-                table.add_row(column, inner.get("name", short_label(name)), Text(inner.get("value", "，".join(told))))
-        else:
-            text = str(value)
-            table.add_row(name, short_label(name), Text(text if len(text) <= _LONG else f"{text[:_LONG]}…"))
+        for inner in value if isinstance(value, tuple) else ():
+            told = inner.get("value") or "，".join(text for key, text in inner.items() if text and key != "item")
+            table.add_row(inner.get("columnName", name), inner.get("name") or inner.get("item"), Text(told))
+        if not isinstance(value, tuple):
+            table.add_row(name, short_label(name), Text(_readable(name, value)))
     console.print(table)
+
+
+def _readable(name: str, value: object) -> str:
+    if isinstance(value, int) and name.endswith("Time"):
+        return datetime.fromtimestamp(value / 1000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+    text = str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
 
 
 def _how_to_trace(console: Console, request_id: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from deploy.local.home import Home
 
-SECONDS = 10.0
+SECONDS = 20.0
 _UP = "certlane up"
 
 

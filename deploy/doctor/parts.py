@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from schemas.jose import Jwk
 
 _READ_BACK = 400  # heartbeats: of some tens of agents the last few seconds
-_HTTP_SECONDS = 2.0
+_HTTP_SECONDS = 8.0
 _decode = msgspec.json.Decoder(Presence).decode
 
 

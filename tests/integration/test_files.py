@@ -95,8 +95,8 @@ class Gateway:
     @property
     def address(self) -> tuple[str, int]:
         assert self._server
-        place: tuple[str, int] = self._server.servers[0].sockets[0].getsockname()
-        return place
+        host, port = self._server.servers[0].sockets[0].getsockname()
+        return host, port
 
     def put(self, data: bytes) -> Ticket:
         """Seal a file into the object store as a province does."""
@@ -123,16 +123,16 @@ class Gateway:
         ticket = self.put(data)
         return f"/v1/files/{self.answer(ticket)}{ticket.address}"
 
-    def object(self, path: str) -> Path:
+    def place(self, path: str) -> Path:
         """Where the file of this path lies."""
         return self.folder / path[-32:]
 
-    def mark(self, path: str) -> bytes | None:
+    def mark(self, path: str) -> object:
         """What Redis holds of the file of this path."""
 
-        async def look() -> bytes | None:
+        async def look() -> object:
             connection = redis.connect(self._redis_url)
-            found: bytes | None = await connection.get(f"certlane:31-yct:file:{path[-32:]}")
+            found = await connection.get(f"certlane:31-yct:file:{path[-32:]}")
             await connection.aclose()
             return found
 
@@ -260,7 +260,7 @@ def test_whole(gateway: Gateway, size: int) -> None:
     again = get(gateway, path)
     assert again.status == 410
     assert "请使用新的 requestId".encode() in again.body
-    eventually(lambda: not gateway.object(path).exists())
+    eventually(lambda: not gateway.place(path).exists())
 
 
 @pytest.mark.parametrize("size", [20, 257 * KIB])
@@ -272,7 +272,7 @@ def test_second_time_on_the_same_connection(gateway: Gateway, size: int) -> None
         assert client.get("/livez").body == b"ok"
         assert gateway.mark(path) == b"spent"
         assert client.get(path).status == 410
-        assert not gateway.object(path).exists()
+        assert not gateway.place(path).exists()
 
 
 def test_quiet_client(gateway: Gateway) -> None:
@@ -280,7 +280,7 @@ def test_quiet_client(gateway: Gateway) -> None:
     path = gateway.offer(bytes(300 * KIB))
     with Client(gateway) as client:
         assert client.get(path).status == 200
-        eventually(lambda: not gateway.object(path).exists())
+        eventually(lambda: not gateway.place(path).exists())
         assert get(gateway, path).status == 410
 
 
@@ -462,7 +462,7 @@ def test_expired(gateway: Gateway) -> None:
 def test_swept(gateway: Gateway) -> None:
     """A file whose object is gone cannot be fetched, and the answer says what to do."""
     path = gateway.offer(b"file")
-    gateway.object(path).unlink()
+    gateway.place(path).unlink()
     told = get(gateway, path)
     assert told.status == 410
     assert "已不再保留；请使用新的 requestId".encode() in told.body
@@ -493,7 +493,7 @@ def test_redis_away(tmp_path: Path, loop: str) -> None:
 def test_damaged_at_once(gateway: Gateway) -> None:
     """A file whose first segment does not open is not handed out at all."""
     path = gateway.offer(bytes(300 * KIB))
-    damage(gateway.object(path), 5)
+    damage(gateway.place(path), 5)
     told = get(gateway, path)
     assert told.status == 410
     assert "已损坏".encode() in told.body
@@ -504,7 +504,7 @@ def test_damaged_later(gateway: Gateway, how: str) -> None:
     """Of a file whose third segment does not open two arrive, and the connection ends before the promised length."""
     data = os.urandom(5 * SEGMENT_BYTES)
     path = gateway.offer(data)
-    place = gateway.object(path)
+    place = gateway.place(path)
     if how == "flipped":
         damage(place, 2 * SEALED_SEGMENT_BYTES + 5)
     else:

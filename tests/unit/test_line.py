@@ -60,8 +60,9 @@ async def both() -> AsyncIterator[Both]:
     server = await made
     yield Both(server, client)
     client.close()
-    server.transport.abort()
     listening.close()
+    if not server.line.lost:
+        server.transport.abort()
 
 
 async def test_asked_again(both: Both) -> None:
