@@ -19,9 +19,9 @@ from workers.stores.port import StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
+    from workers.decisions import Taken
     from workers.files import FileSender
     from workers.stores.port import Found, Store
-    from workers.taking import Taken
 
 _FILES_AT_ONCE = 4  # of one lot
 _MAX_DATA_BYTES = 480 * 1024  # one answer's, so that it never takes its neighbours' with it

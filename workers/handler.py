@@ -16,11 +16,11 @@ from schemas.interfaces import INTERFACES
 from schemas.items import NO_DATA, RequestItem, encode
 from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, LotError
 from schemas.sharing import Head
+from workers.decisions import Decisions
 from workers.gathering import Gathering
 from workers.judge import Case, Refusal
 from workers.opening import NOT_NAMED, NOT_TYPED, Opened, closed_record, open_record, read_items
 from workers.outcome import Outcome, detail_of, reply_item
-from workers.taking import Desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -54,7 +54,7 @@ class Handler:
     ) -> None:
         self._province, self._registry, self._opener = province, registry, opener
         self._store, self._files, self._evidence = store, files, evidence
-        self._desk = Desk(province=province, registry=registry, effects=effects)
+        self._decisions = Decisions(province=province, registry=registry, effects=effects)
 
     async def __call__(self, record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
         """Reply lots, each yielded after its evidence is durable; a lot that is refused as a whole goes aside."""
@@ -67,7 +67,7 @@ class Handler:
             if read.unreadable:
                 yield quarantined(record, "form")
             refusals = [Outcome(case, refusal, "", 1, hops) for case, refusal in read.refused]
-            taken, refused = await self._desk.decide(opened, f"{record.partition}/{record.offset}", read.cases)
+            taken, refused = await self._decisions.of(opened, f"{record.partition}/{record.offset}", read.cases)
             hops["judged"] = now_ms()
             refusals += [Outcome(case, refusal, refusal.scenario, 1, hops) for case, refusal in refused]
             async for out in self._reply(opened, refusals, work):

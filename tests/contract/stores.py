@@ -17,7 +17,9 @@ RECORDS: Final = demo_certificates("32", count=400, today=date(2026, 3, 1))
 
 # One holder's, written in no order, of two types.
 HELD: Final = [certificate(serial, CARD if serial % 3 else LICENCE) for serial in (7, 2, 9, 4, 1, 8, 3, 6, 5)]
-STORED: Final = [*RECORDS, *HELD]
+# The code of somebody else's, of another kind, is the same; it stands first among them.
+TWIN: Final = certificate(0, CARD, holder_type_code="114")
+STORED: Final = [*RECORDS, *HELD, TWIN]
 
 COLUMNS: Final = {
     kind: frozenset(field.column_name for record in STORED if record.type_code == kind for field in record.surface)
@@ -28,10 +30,12 @@ TYPES: Final = frozenset(COLUMNS)
 SIZES: Final = (0, 20, 255 << 10, 257 << 10, 1 << 20, 3 << 20, (3 << 20) + 1)
 _draw: Final = random.Random(5)
 FILES: Final = {(RECORDS[place].certificate_id, "pdf"): _draw.randbytes(size) for place, size in enumerate(SIZES)} | {
-    (RECORDS[20].certificate_id, "png"): b"picture",
+    (RECORDS[20].certificate_id, "png"): b"print",
     (RECORDS[20].certificate_id, "ofd"): b"original",
-    (HELD[0].certificate_id, "ofd"): b"one for two",
-    (HELD[1].certificate_id, "ofd"): b"one for two",
+    (RECORDS[20].certificate_id, "pdf"): b"picture",
+    (HELD[0].certificate_id, "ofd"): b"one for all",
+    (HELD[1].certificate_id, "ofd"): b"one for all",
+    (HELD[2].certificate_id, "ofd"): b"one for all",
 }
 
 CODE: Final = CodeRecord(

@@ -207,6 +207,7 @@ async def test_contradictory_rows(store: SqliteStore, spoil: Change) -> None:
     assert found[0] == Found(key=0, unusable=True)
     assert found[1].unusable
     assert one not in found[1].records
+    assert store.unusable_rows == 3
 
 
 async def test_contradictory_codes(store: SqliteStore, change: Change) -> None:
@@ -463,7 +464,11 @@ def test_written_anew_without_files(path: Path) -> None:
     write_store(path, STORED)
     assert list(read_store(path)) == STORED
     with closing(sqlite3.connect(path)) as connection:
-        assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == [409, 0, 0]
+        assert [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES] == [
+            len(STORED),
+            0,
+            0,
+        ]
 
 
 def test_failed_write_leaves_the_old_store(path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.contract.stores import (
     RECORDS,
     SIZES,
     STORED,
+    TWIN,
     TYPES,
     ask,
     fetch,
@@ -83,7 +84,7 @@ LOOKS: Final[dict[str, Look]] = {
     "identifier": ByIdentifier(certificate_id=HELD[0].certificate_id),
     "holder": of_holder(types=frozenset({HELD[0].type_code}), limit=1),
     "file": of_file(b"", HELD[0].type_code, HELD[0].certificate_id),
-    "digest": of_file(b"one for two", HELD[0].type_code),
+    "digest": of_file(b"one for all", HELD[0].type_code),
 }
 
 
@@ -121,7 +122,7 @@ async def test_hostile_texts(store: Store, text: str) -> None:
         of_holder(kind=text),
         of_holder(number=text),
         of_holder(types=frozenset({text})),
-        ByFile(type_code=text, digest=sm3_hex(b"one for two"), certificate_id=None),
+        ByFile(type_code=text, digest=sm3_hex(b"one for all"), certificate_id=None),
         ByFile(type_code=text, digest=text, certificate_id=held),
         ByFile(type_code=kind, digest=text, certificate_id=None),
         ByFile(type_code=kind, digest=text, certificate_id=text),
@@ -161,11 +162,18 @@ async def test_limit(store: Store, limit: int) -> None:
 
 
 async def test_limit_counts_what_is_granted(store: Store) -> None:
-    """A certificate that may not be shown takes no place of one that may."""
-    cards = by_identifier([record for record in HELD if record.type_code == CARD])
-    few = Ask(key=1, look=of_holder(limit=3), columns={CARD: COLUMNS[CARD]})
-    found = await fetch(store, ask(0, of_holder(types=frozenset({CARD}), limit=3)), few)
-    assert found[0].records == found[1].records == cards[:3]
+    """A certificate that is not asked for, or may not be shown, takes no place of one that is."""
+    cards, licences = ([r for r in by_identifier(HELD) if r.type_code == kind] for kind in (CARD, LICENCE))
+    assert cards[0].certificate_id < licences[0].certificate_id
+    granted = Ask(key=0, look=of_holder(limit=2), columns={LICENCE: COLUMNS[LICENCE]})
+    assert (await fetch(store, granted))[0].records == tuple(licences[:2])
+    for look, first in (
+        (of_holder(types=frozenset({LICENCE}), limit=1), licences[0]),
+        (of_holder(number=cards[4].number, limit=1), cards[4]),
+        (of_holder(limit=1), cards[0]),
+        (of_holder(kind="114", limit=1), TWIN),
+    ):
+        assert (await fetch(store, ask(0, look)))[0].records == (first,)
 
 
 async def test_holder_is_matched_whole(store: Store) -> None:
@@ -175,12 +183,15 @@ async def test_holder_is_matched_whole(store: Store) -> None:
         of_holder(number=one.number),
         of_holder(number=one.number, types=TYPES - {one.type_code}),
         of_holder(number=one.number.lower()),
-        of_holder(kind="114"),
+        of_holder(kind="115"),
         of_holder(CITIZEN_ID[:-1]),
         of_holder(types=frozenset()),
     ]
     found = await fetch(store, *(ask(key, look) for key, look in enumerate(looks)))
     assert [found[key].records for key in range(6)] == [(one,), (), (), (), (), ()]
+
+
+DIGESTS: Final = tuple(sm3_hex(content) for content in (b"original", b"picture", b"print"))  # ofd, pdf, png
 
 
 async def test_file_of_identifier(store: Store) -> None:
@@ -192,7 +203,7 @@ async def test_file_of_identifier(store: Store) -> None:
         ask(1, of_file(b"picture", bare.type_code, bare.certificate_id)),
         ask(2, of_file(b"picture", HELD[0].type_code, "1.2.156.3005.2.none")),
     )
-    assert found[0] == Found(key=0, records=(one,), digests=(sm3_hex(b"original"), sm3_hex(b"picture")))
+    assert found[0] == Found(key=0, records=(one,), digests=DIGESTS)
     assert found[1] == Found(key=1, records=(bare,))
     assert found[2] == Found(key=2)
 
@@ -210,24 +221,20 @@ async def test_file_of_another_type(store: Store) -> None:
 async def test_file_of_digest(store: Store) -> None:
     """A digest alone finds the certificate whose file has it, in any format, with the digests of all its files."""
     one = RECORDS[20]
-    digests = (sm3_hex(b"original"), sm3_hex(b"picture"))
-    contents = [b"original", b"picture", b"neither"]
-    found = await fetch(store, *(ask(key, of_file(one, RECORDS[20].type_code)) for key, one in enumerate(contents)))
-    assert [(found[key].records, found[key].digests) for key in range(3)] == [((one,), digests)] * 2 + [((), ())]
+    contents = [b"original", b"print", b"picture", b"neither"]
+    found = await fetch(store, *(ask(key, of_file(raw, one.type_code)) for key, raw in enumerate(contents)))
+    assert [(found[key].records, found[key].digests) for key in range(4)] == [((one,), DIGESTS)] * 3 + [((), ())]
 
 
-async def test_one_file_of_two(store: Store) -> None:
-    """Of two certificates of a type that have one and the same file the first is found, of two types the one meant."""
-    first, second = by_identifier([r for r in HELD if (r.certificate_id, "ofd") in FILES])
+async def test_one_file_of_all(store: Store) -> None:
+    """Of certificates that have one and the same file the first of the type asked for is found."""
+    bearers = [record for record in by_identifier(HELD) if (record.certificate_id, "ofd") in FILES]
+    assert [record.type_code for record in bearers] == [CARD, CARD, LICENCE]
+    unknown = next(kind for kind in TYPES if kind not in {CARD, LICENCE})
     found = await fetch(
-        store,
-        ask(0, of_file(b"one for two", CARD)),
-        ask(1, of_file(b"one for two", LICENCE)),
-        ask(2, of_file(b"", CARD)),
+        store, *(ask(key, of_file(b"one for all", kind)) for key, kind in enumerate((CARD, LICENCE, unknown)))
     )
-    assert {first.type_code, second.type_code} == {CARD}
-    assert found[0].records == (first,)
-    assert found[1] == Found(key=1)
+    assert [found[key].records for key in range(3)] == [(bearers[0],), (bearers[2],), ()]
 
 
 async def test_codes(store: Store) -> None:

@@ -95,6 +95,9 @@ def folder(stack: Stack, tmp_path: Path) -> Path:
     shim.parent.mkdir(parents=True)
     shim.write_text(command)
     shim.chmod(0o755)
+    python = shim.with_name("python")
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
     (tmp_path / ".certlane").symlink_to(stack.home.path)
     (tmp_path / "deploy").symlink_to(CHECKOUT / "deploy")
     return tmp_path

@@ -371,6 +371,8 @@ def test_name_of_which_none_is_granted() -> None:
     """When no type of a name is granted, the one that came furthest says why."""
     assert refused(of_type(interfaces=("I4",))(two_types(source_provinces=("31",)))) == (3006, "interface")
     assert refused(of_data(fields=("KZ_ZZ",))(two_types(interfaces=("I4",)))) == (3007, "field")
+    turned = (replace(granted(), source_provinces=("31",)), replace(granted(), type_code=LICENCE))
+    assert refused(of_data(fields=("KZ_ZZ",))(of_scene(types=turned)(two_types()))) == (3007, "field")
 
 
 def test_name_narrowed_by_fields() -> None:

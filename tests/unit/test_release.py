@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from broker.registry.snapshot import CompiledType
 from schemas.answers import ALWAYS_TOLD, GRANTABLE
 from schemas.certificates import INTERFACE_CODES, CertificateRecord, CertificateStatus, SurfaceField
+from schemas.checks import citizen_check
 from schemas.form import check_form, sm3_hex
 from schemas.interfaces import INTERFACES
 from schemas.items import decode_data
@@ -46,7 +47,7 @@ COLUMNS: Final = {field.column: field.mask for field in entry().fields}
 EVERYTHING: Final = frozenset(GRANTABLE | COLUMNS.keys())
 NONE: Final[frozenset[str]] = frozenset()
 OTHER_CHECK: Final = RECORD.certificate_id[:-1] + ("0" if RECORD.certificate_id[-1] != "0" else "1")
-OTHER_HOLDER: Final = ORG
+OTHER_HOLDER: Final = "99000119900101002" + citizen_check("99000119900101002")
 SCENARIO: Final = f"{SCENE}@1"
 
 
@@ -381,7 +382,9 @@ def test_masked_without_a_mask(name: str) -> None:
 
 HOLDER_LIES: Final = {
     **{name: lie for name, lie in LIES.items() if name not in ("another identifier", "another check character")},
-    "another holder": certificate(2, number=RECORD.number, holder_type_code="001", holder_code=OTHER_HOLDER),
+    "another holder": certificate(2, number=RECORD.number, holder_code=OTHER_HOLDER),
+    "the same code of another kind": certificate(2, number=RECORD.number, holder_type_code="999"),
+    "a type that was not asked for": certificate(2, LICENCE, number=RECORD.number),
     "another number": certificate(2),
     "the same certificate twice": RECORD,
 }
@@ -486,8 +489,9 @@ def test_shipment(file_format: str | None) -> None:
 
 
 def two_types() -> Grant:
-    """A grant of two types, of the second one less."""
-    return Grant(SCENARIO, {CARD: granted(), LICENCE: granted(frozenset({"certificateName"}))})
+    """A grant of two types, of each what the other one does not have."""
+    name = frozenset({"certificateName"})
+    return Grant(SCENARIO, {CARD: granted(EVERYTHING - name), LICENCE: granted(name)})
 
 
 def of_two_types() -> list[CertificateRecord]:
@@ -498,7 +502,7 @@ def test_each_type_by_its_own_grant() -> None:
     """When one name stands for two types, of each exactly that is told which is granted of it."""
     result = released(case_of("I5"), *of_two_types(), granted=two_types())
     first, second = told(result, "I5")["dataList"]
-    assert first.keys() == {*ALWAYS_TOLD, *CORE, "surface"}
+    assert first.keys() == {*ALWAYS_TOLD, *CORE, "surface"} - {"certificateName"}
     assert second.keys() == {*ALWAYS_TOLD, "certificateName"}
     assert isinstance(result, Released)
     assert result.fields == EVERYTHING
@@ -682,6 +686,13 @@ def test_a_lying_store_asked_by_identifier_and_file(name: str) -> None:
 def test_a_lying_store_asked_by_file(name: str) -> None:
     """A record that does not agree with itself gives no verdict."""
     assert refusal(released(case_of("I6"), FILE_LIES[name], digests=(FILE,))) == (99, "store")
+
+
+@pytest.mark.parametrize("asked", [None, certificate(1, LICENCE).certificate_id])
+def test_file_of_another_type(asked: str | None) -> None:
+    """A certificate of another type than the one asked for gives no verdict on its file."""
+    case = case_of("I6", certificate_id=asked)
+    assert refusal(released(case, certificate(1, LICENCE), digests=(FILE,))) == (99, "store")
 
 
 def test_found_by_a_file_that_it_does_not_have() -> None:

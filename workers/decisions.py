@@ -42,13 +42,13 @@ class Decided(NamedTuple):
     refused: list[tuple[Case, Refusal]]
 
 
-class Desk:
+class Decisions:
     """Where a province's lots are judged and their effects taken."""
 
     def __init__(self, *, province: str, registry: RegistryReader, effects: Effects) -> None:
         self._province, self._registry, self._effects = province, registry, effects
 
-    async def decide(self, opened: Opened, place: str, cases: Sequence[Case]) -> Decided:
+    async def of(self, opened: Opened, place: str, cases: Sequence[Case]) -> Decided:
         """Judge and take, again and again while Redis is away or new, until the deadlines have passed.
 
         `place` is the lot's on its topic. Raises LotError("replayed").
