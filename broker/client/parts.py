@@ -55,6 +55,9 @@ def inline(file: CertificateFile) -> bytes | None:
     if file.content is None:
         return None
     try:
-        return base64.b64decode(file.content, validate=True)
+        content = base64.b64decode(file.content, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedError("the file's content is not base64") from error
+    if len(content) != file.file_size:
+        raise MalformedError("the file is not as long as was told")
+    return content

@@ -157,12 +157,9 @@ def _complaints(body: Party | Application | CatalogueEntry | Scene) -> Iterator[
         yield from (
             f"there is no interface {key}" for entry in body.types for key in entry.interfaces if key not in INTERFACES
         )
-        yield from (
-            f"there is no province {one}"
-            for part in (*body.types, *([body.service_code] if body.service_code else []))
-            for one in part.source_provinces
-            if one not in PROVINCES
-        )
+        sources = [one for kind in body.types for one in kind.source_provinces]
+        sources += body.service_code.source_provinces if body.service_code else ()
+        yield from (f"there is no province {one}" for one in sources if one not in PROVINCES)
         yield from (
             f"there is no file format {one}; there are {', '.join(FILE_FORMATS)}"
             for entry in body.types

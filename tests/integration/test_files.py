@@ -264,8 +264,9 @@ def test_whole(gateway: Gateway, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [20, 257 * KIB])
-def test_second_time_on_the_same_connection(gateway: Gateway, size: int) -> None:
+def test_second_time_on_the_same_connection(gateway: Gateway, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks again on its connection has what it was given, and is told so at once."""
+    monkeypatch.setattr(download, "_QUIET_SECONDS", 3_600.0)
     path = gateway.offer(bytes(size))
     with Client(gateway) as client:
         assert client.get(path).status == 200

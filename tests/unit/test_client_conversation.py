@@ -298,6 +298,24 @@ def test_retry_after(text: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": text}) == seconds
 
 
+def test_the_national_form_is_understood() -> None:
+    """A certificate whose names are in PascalCase is the same typed certificate."""
+    names = {"certificateID": "X", "certificateTypeCode": "T", "certificateStatus": "VALID"}
+    surface = [{"name": "姓名", "columnName": "KZ_XM", "value": "示**"}]
+    camel = {**names, "surface": surface}
+    pascal = {
+        name[:1].upper() + name[1:]: value
+        for name, value in {**names, "surface": [{"Name": "姓名", "ColumnName": "KZ_XM", "Value": "示**"}]}.items()
+    }
+    answers = []
+    for one in (camel, pascal):
+        conversation = talk()
+        sent(conversation, 1.0)
+        conversation.got(told(200, 0, {"total": 1, "dataList": [one]}), 1.0)
+        answers.append(conversation.result)
+    assert answers[0] == answers[1]
+
+
 def test_every_status_has_a_remedy() -> None:
     """Each status but 0 says what to do."""
     assert REMEDIES.keys() == STATUSES.keys() - {0}

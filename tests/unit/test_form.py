@@ -439,6 +439,15 @@ def test_no_value_is_repeated(key: str, name: str) -> None:
             assert "9900" not in said(key, HEAD, data)
 
 
+@pytest.mark.parametrize("key", OF_HOLDER)
+@pytest.mark.parametrize("holder_type", ["001", "111", "414", "990", CANARY])
+def test_no_holder_is_repeated(key: str, holder_type: str) -> None:
+    """A refusal never repeats a holder's code, whatever its type."""
+    data = replace(GOOD[key], holder_type_code=holder_type, holder_code=f"{CANARY} 9900")
+    assert said(key, HEAD, data)
+    assert "9900" not in said(key, HEAD, data)
+
+
 @pytest.mark.parametrize("name", Head.__struct_fields__)
 def test_no_value_of_the_head_is_repeated(name: str) -> None:
     """A refusal never repeats a value of the head."""

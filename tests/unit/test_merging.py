@@ -185,6 +185,7 @@ ONE_OF: Final[dict[str, Part]] = {
     "late": LATE,
     "away": AWAY,
     "revoked": EXPIRED_CARD,
+    "misnamed": heard("", 3012),
 }
 
 
@@ -208,12 +209,15 @@ ONE_OF: Final[dict[str, Part]] = {
         ("revoked empty", 22),
         ("empty refused revoked", 22),
         ("refused revoked", 22),
+        ("misnamed empty", 3012),
+        ("empty refused misnamed", 3012),
+        ("away misnamed", 7001),
         ("refused", 3005),
         ("refused refused", 3005),
     ],
 )
 def test_status(names: str, status: int) -> None:
-    """Some data 0 or 7003; without data 7002, 7001, 21 to 23, 10 or the refusal, in this order of precedence."""
+    """Some data 0 or 7003; without data 7002, 7001, what is wrong with a certificate, 10, a refusal, in this order."""
     assert merged(state(*(ONE_OF[name] for name in names.split()))).status == status
 
 

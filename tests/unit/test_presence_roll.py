@@ -211,6 +211,7 @@ def test_whose_word_is_believed() -> None:
     now = now_ms()
     told = replace(beat(), clock=now)
     assert believed(signed_beat(told), now)
+    assert believed(signed_beat(replace(told, province="33"), "33"), now)
     for by in ("33", NODE):
         assert not believed(signed_beat(told, by), now)
     assert not believed(signed_beat(replace(told, province=NODE), NODE), now)

@@ -103,6 +103,12 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(name: str) -> None:
     assert alert["annotations"]["runbook"].endswith(".")
 
 
+def test_the_operators_page_names_every_alert() -> None:
+    """What to do about an alert stands on the page for operators, and no alert stands there that is not raised."""
+    page = (FOLDER.parents[1] / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"`(Certlane[A-Z]\w+)`", page)) == set(ALERTS)
+
+
 def expected(test: dict[str, Any]) -> set[str]:
     return set(re.findall(r'alertname="(\w+)"', str(test["promql_expr_test"])))
 

@@ -133,6 +133,15 @@ async def test_a_scene_without_codes_redeems_nothing() -> None:
     assert province.redis.codes == {}
 
 
+async def test_code_of_another_province() -> None:
+    """A code that another province issued is unknown here (6001) even to a store that has it, and is not used up."""
+    province, foreign = await ready(), service_code(1, province="31")
+    assert isinstance(province.store, GatedStore)
+    province.store.codes[parse_service_code(foreign).digest] = HOLDER
+    assert await statuses(province, showing(1, foreign)) == [6001]
+    assert province.redis.codes == {}
+
+
 async def test_used_code_reads_nothing() -> None:
     """For a code that is used the store is not asked."""
     province = await ready()

@@ -45,6 +45,7 @@ class SqliteStore:
                 yield found
             if error:
                 raise error
+            assert found, "every kind of look is read"
             waiting -= len(found)
 
     async def file(self, certificate_id: str, file_format: str) -> SqliteFile | None:
