@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from workers.opening import Opened
 
 _RETRY_SECONDS = 0.2
-# What turned a grant into a refusal when its effects could not be taken.
-_REFUSED = {MARK_HELD: (statuses.REPLAYED, "mark"), CODE_USED: (statuses.CODE_USED, "code")}
 
 
 class Taken(NamedTuple):
-    """A granted item whose effects were taken, and at which attempt this is."""
+    """A granted item whose effects were taken, and at which attempt this is.
+
+    `used`: another request has its service code; the store is asked all the same, for a code that nobody issued, or
+    that has expired, is not to be called used.
+    """
 
     case: Case
     grant: Grant
     attempt: int
+    used: bool = False
 
 
 class Decided(NamedTuple):
@@ -107,13 +110,14 @@ def _unexpired(cases: Sequence[Case]) -> list[Case]:
 def _decided(
     judged: Sequence[tuple[Case, Grant | Refusal]], granted: Sequence[tuple[Case, Grant]], attempts: Sequence[int]
 ) -> Decided:
-    """Grants whose effects were taken, and all refusals; what another request holds turns a grant into one."""
+    """Grants whose effects were taken, and all refusals; a mark that another request holds turns a grant into one."""
     refused = [(case, result) for case, result in judged if isinstance(result, Refusal)]
     taken: dict[int, Taken] = {}
     for key, ((case, grant), attempt) in enumerate(zip(granted, attempts, strict=True)):
-        if attempt in _REFUSED:
-            code, condition = _REFUSED[attempt]
-            refused.append((case, Refusal(code, condition, grant.scenario)))
+        if attempt == MARK_HELD:
+            refused.append((case, Refusal(statuses.REPLAYED, "mark", grant.scenario)))
+        elif attempt == CODE_USED:
+            taken[key] = Taken(case, grant, 1, used=True)
         else:
             taken[key] = Taken(case, grant, attempt)
     return Decided(taken, refused)

@@ -104,6 +104,8 @@ class Gathering:
         item = self._taken[key]
         if isinstance(result, Released) and len(result.data) > _MAX_DATA_BYTES:
             result = Refusal(statuses.OTHER, "size")
+        elif isinstance(result, Released) and item.used:
+            result = Refusal(statuses.CODE_USED, "code")
         return Outcome(item.case, result, item.grant.scenario, item.attempt, {**self._hops, "fetched": now})
 
 

@@ -60,7 +60,7 @@ PROVINCE = Label("province", PROVINCES, {GATEWAY: MOST_PROVINCES, WORKER: 1})
 STATE = Label("state", ("answered", "empty", "refused", "late", "unavailable"))  # of a source (DESIGN §6)
 KIND = Label("kind", ("request", "reply"))
 PART = Label("part", ("redis", "kafka", "clock", "registry", "answers"))
-DOOR = Label("reason", ("rate", "application", "lane", "agent", "files", *PART.listed))
+DOOR = Label("reason", ("rate", "lane", "agents", "files", *PART.listed))
 TOPIC = Label(
     "topic", Form(re.compile(r"certlane\.((request|reply)\.[0-9a-z-]{1,64}|presence)")), {GATEWAY: 2, WORKER: 1}
 )

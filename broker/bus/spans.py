@@ -103,24 +103,24 @@ class Spans:
         name = f"POST {INTERFACES[interface].path}"
         self._span(name, here, SpanKind.SERVER, (began_ms, ended_ms), about, failed=status in _FAILED)
         for source in sources:
-            part = (read(source.trace) or here.child())._replace(parent_id=here.span_id)
+            part = here.asking(source.province)
             hops = {"received": began_ms, **source.hops, "answered": ended_ms}
-            about = {"certlane.interface": interface, "certlane.state": source.state, **_about(source)}
+            about = _about(source, interface)
             failed = source.state in _MISSING
             self._span("ask", part, SpanKind.CLIENT, (began_ms, ended_ms), about, failed=failed)
             if "lane" in hops:
                 self._legs(part, _WAY_OUT, hops)
                 self._legs(part, _WAY_BACK, hops)
 
-    def item(self, part: Source, *, interface: str) -> None:
-        """An agent's spans of one item: its way through the province, and in it each stage; `state` is not told."""
-        asked = read(part.trace)
+    def item(self, trace: str | None, *, interface: str, part: Source) -> None:
+        """An agent's spans of one item with this `traceparent`: its way through the province, and in it each stage."""
+        asked = read(trace)
         times = [part.hops[hop] for hop in _PROVINCE if hop in part.hops]
         if asked is None or not times or not self._takes(asked):
             return
-        here = asked.child()
+        here = asked.asking(part.province).child()
         known = interface if interface in INTERFACES else "other"  # a stranger may have written it
-        about = {"certlane.interface": known, **_about(part)}
+        about = _about(part, known)
         failed = part.status in _FAILED
         self._span("province", here, SpanKind.SERVER, (times[0], times[-1]), about, failed=failed)
         self._legs(here, _PROVINCE, part.hops)
@@ -171,9 +171,11 @@ def to_collector(otlp: str, *, role: str, process: str) -> Spans:
     return Spans(batches, role=role, process=process)
 
 
-def _about(part: Source) -> dict[str, str | int]:
+def _about(part: Source, interface: str) -> dict[str, str | int]:
     return {
+        "certlane.interface": interface,
         "certlane.province": part.province,
+        "certlane.state": part.state,
         "certlane.status": part.status,
         "certlane.scenario": part.scenario,
         "certlane.attempt": part.attempt,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,11 +40,18 @@ class TraceContext(NamedTuple):
         """A new span of the same trace, begun from this one."""
         return self._replace(span_id=_random(64), parent_id=self.span_id)
 
+    def asking(self, province: str) -> TraceContext:
+        """The span in which this one asks a province.
+
+        All provinces get the same bytes, so its id is not sent along: whoever knows both names knows it.
+        """
+        span_id = hashlib.blake2b(f"{self.span_id}{province}".encode(), digest_size=8).hexdigest()
+        return self._replace(span_id=span_id, parent_id=self.span_id)
+
 
 class Source(NamedTuple):
-    """One province's part of a request: the `traceparent` its item carried, what came of it, hop times in unix ms."""
+    """One province's part of a request: what came of it, and hop times in unix ms."""
 
-    trace: str
     province: str
     state: str
     status: int

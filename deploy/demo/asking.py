@@ -150,7 +150,7 @@ def _codes(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> lis
     return [
         Question("核验政务服务码（演示码，一天内可重复使用）", "I7", shown, 0),
         Question("核验政务服务码：已过期", "I7", past, 6002),
-        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33", once=False)}, 6001),
+        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33")}, 6001),
         Question("核验政务服务码：不是政务服务码", "I7", {**scanned, "certQrCode": "http://example.invalid/"}, 6001),
     ]
 

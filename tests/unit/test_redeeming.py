@@ -142,12 +142,10 @@ async def test_code_of_another_province() -> None:
     assert province.redis.codes == {}
 
 
-async def test_used_code_reads_nothing() -> None:
-    """For a code that is used the store is not asked."""
-    province = await ready()
-    await statuses(province, showing(1))
-    gate_of(province).clear()
-    assert await statuses(province, showing(2)) == [6003]
+async def test_an_unknown_code_stays_unknown() -> None:
+    """A code that nobody issued is unknown (6001) to every request that shows it, and never called used."""
+    strange = service_code(7)
+    assert await statuses(await ready(), showing(1, strange), showing(2, strange)) == [6001, 6001]
 
 
 async def test_while_redis_is_away() -> None:

@@ -132,13 +132,12 @@ class Parties:
 
     def request(self, here: TraceContext) -> None:
         """A request that 32 answers and 34 does not, told by everybody who had it."""
-        answered, late = (here.child().header for _ in range(2))
         scenario = "YRD-310000-2026-00001@1"
         sources = [
-            Source(answered, "32", "answered", 0, scenario, 1, HOPS),
-            Source(late, "34", "late", 7002, "", 1, {"received": 1_000, "sent": 1_004}),
+            Source("32", "answered", 0, scenario, 1, HOPS),
+            Source("34", "late", 7002, "", 1, {"received": 1_000, "sent": 1_004}),
         ]
-        self.agent.item(sources[0]._replace(hops=AGENT_HOPS), interface="I1")
+        self.agent.item(here.header, interface="I1", part=sources[0]._replace(hops=AGENT_HOPS))
         self.gateway.request(here, interface="I1", status=7003, began_ms=1_000, ended_ms=1_090, sources=sources)
 
     def spans(self) -> list[ReadableSpan]:
@@ -201,8 +200,8 @@ def test_a_trace_that_begins_here_has_a_root(parties: Parties) -> None:
 def test_spans_say_nothing_of_anybody(parties: Parties) -> None:
     """Attributes are interface, province, state, status, scenario and attempt, and an unknown interface is no text."""
     parties.request(begun([CALLER], sampled=True))
-    hostile = Source(CALLER, "32", "", 102, "", 1, AGENT_HOPS)
-    parties.agent.item(hostile, interface="李明 990101190001010019")
+    hostile = Source("32", "refused", 102, "", 1, AGENT_HOPS)
+    parties.agent.item(CALLER, interface="李明 990101190001010019", part=hostile)
     named = {name for span in parties.spans() for name in span.attributes or {}}
     assert named == {f"certlane.{name}" for name in ("interface", "province", "state", "status", "scenario", "attempt")}
     assert {span.attributes["certlane.interface"] for span in parties.spans() if span.attributes} == {"I1", "other"}
@@ -226,7 +225,7 @@ def test_what_failed_is_marked(parties: Parties) -> None:
 def test_a_trace_that_is_not_sampled_is_not_told(parties: Parties) -> None:
     """Without the caller's sampled flag nobody tells anything."""
     parties.request(begun([f"00-{TRACE}-{SPAN}-00"], sampled=True))
-    parties.agent.item(Source("", "32", "", 0, "", 1, AGENT_HOPS), interface="I1")
+    parties.agent.item("", interface="I1", part=Source("32", "answered", 0, "", 1, AGENT_HOPS))
     assert parties.spans() == []
 
 
@@ -244,7 +243,7 @@ def test_so_many_a_second_and_no_more(parties: Parties) -> None:
 def test_clocks_that_differ_do_not_turn_time_round(parties: Parties) -> None:
     """A leg whose end lies before its begin, by another party's clock, takes no time."""
     hops = AGENT_HOPS | {"lane": 2_000}
-    parties.agent.item(Source(CALLER, "32", "", 0, "", 1, hops), interface="I4")
+    parties.agent.item(CALLER, interface="I4", part=Source("32", "answered", 0, "", 1, hops))
     assert all((span.end_time or 0) >= (span.start_time or 0) for span in parties.spans())
 
 
