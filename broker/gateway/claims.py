@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SPENT = b"spent"
 _KEPT_MS = 600_000  # after the ticket's end: a download that began in time may end after it
-_GRACE_SECONDS = 1.0  # who broke a download off and asks again may be faster than we notice the break
+_GRACE_SECONDS = 2.0  # who broke a download off and asks again may be faster than we notice the break
 _LOOK_SECONDS = 0.05
 
 _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"

@@ -353,6 +353,14 @@ async def test_reader_cannot_write(store: SqliteStore) -> None:
             await asyncio.wrap_future(store._thread.submit(write, source))
 
 
+async def test_closed_store_holds_no_file(store: SqliteStore) -> None:
+    """A store that was closed has let go of its file."""
+    await fetch(store, ask(0, NAME))
+    await read(await stored_file(store, NAME))
+    await store.close()
+    assert store._rows._connection is store._files._connection is None
+
+
 @pytest.mark.parametrize(
     "assignment",
     [

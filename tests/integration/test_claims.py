@@ -20,7 +20,8 @@ KEY = f"certlane:31-yct:file:{TICKET.address}"
 
 
 @pytest.fixture
-def marks(connection: Redis) -> Claims:
+def marks(connection: Redis, monkeypatch: pytest.MonkeyPatch) -> Claims:
+    monkeypatch.setattr(claims, "_GRACE_SECONDS", 0.1)
     return Claims(connection, "31-yct")
 
 

@@ -521,6 +521,20 @@ async def test_a_fan_out_is_taken_over(first: Gateway, second: Gateway, wait_sec
     assert len(second.exchange.flights) == 0
 
 
+async def test_who_was_asked_is_not_away(first: Gateway, second: Gateway) -> None:
+    """A province that was asked and has died since is late, never unavailable, for whoever takes its request over."""
+    asked = asking((ANSWERED, SLOW, EMPTY, SLOW))
+    await first.ask(asked)
+    await first.leases.release()
+    second.dead = {"34"}
+    state = await second.ask(asked)
+    assert (state.final, told(state)) == (False, expected((ANSWERED, SLOW, EMPTY, SLOW)))
+    for province in ("32", "34"):
+        await second.lanes[province].speak(EMPTY)
+    assert told(await second.look(asked)) == expected((ANSWERED, EMPTY, EMPTY, EMPTY))
+    assert len(second.exchange.flights) == 0
+
+
 async def test_the_only_province_is_dead(first: Gateway) -> None:
     """When the only province is dead the caller is told at once, nothing is kept, and later the same request goes."""
     asked = asking((ANSWERED,) * 4, provinces=["34"])
@@ -556,6 +570,16 @@ async def test_a_lane_that_fails(first: Gateway) -> None:
     await first.drain(asked.item.deadline + 1)
     await asyncio.gather(*first.exchange._settling)
     assert (await first.look(asked)).final
+
+
+async def test_a_lane_that_fails_while_the_others_are_slow(first: Gateway) -> None:
+    """A province that nothing can be sent to does not make a request fail that the others have taken."""
+    first.lanes["33"].error = LotError("key")
+    asked = asking((SLOW, SLOW, ANSWERED, SLOW))
+    assert told(await first.ask(asked)) == expected((SLOW, SLOW, SLOW, SLOW))
+    for province in ("31", "32", "34"):
+        await first.lanes[province].speak()
+    assert told(await first.ask(asked, 1.0)) == expected((ANSWERED, ANSWERED, SLOW, ANSWERED))
 
 
 async def test_a_lane_that_is_stuck(first: Gateway) -> None:

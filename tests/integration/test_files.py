@@ -26,7 +26,7 @@ from broker.bus import redis
 from broker.bus.clock import now_ms
 from broker.bus.objects import Objects
 from broker.exchange.state import Answer, Missing, State
-from broker.gateway import download, files
+from broker.gateway import claims, download, files
 from broker.gateway.answers import Problem, problem
 from broker.gateway.files import FileDesk
 from broker.gateway.protocol import BoundedProtocol
@@ -295,8 +295,11 @@ def test_client_that_wants_the_connection_closed(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("closing", [(), ("Connection: close",)])
 @pytest.mark.parametrize(("size", "after"), [(20, 0), (20, 7), (257 * KIB, 1000), (LARGE, 5 * MIB), (LARGE, LARGE - 9)])
-def test_broken_off(gateway: Gateway, size: int, after: int, closing: tuple[str, ...]) -> None:
+def test_broken_off(
+    gateway: Gateway, size: int, after: int, closing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A download that broke anywhere, in its last bytes too, goes on from there or starts again, and ends but once."""
+    monkeypatch.setattr(claims, "_GRACE_SECONDS", PATIENCE)
     data = os.urandom(size)
     path = gateway.offer(data)
     for _ in range(3):
@@ -307,8 +310,9 @@ def test_broken_off(gateway: Gateway, size: int, after: int, closing: tuple[str,
 
 
 @pytest.mark.parametrize("size", [20, 257 * KIB])
-def test_left_before_the_answer(gateway: Gateway, size: int) -> None:
+def test_left_before_the_answer(gateway: Gateway, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that leaves before anything came has not fetched the file."""
+    monkeypatch.setattr(claims, "_GRACE_SECONDS", PATIENCE)
     path = gateway.offer(bytes(size))
     for _ in range(10):
         begin(gateway, path).close()
@@ -537,6 +541,7 @@ def test_client_that_stops_reading(gateway: Gateway, size: int, monkeypatch: pyt
     """A client that stops reading is let go, wherever it stopped, and has not fetched the file."""
     monkeypatch.setattr(download, "_STALL_SECONDS", 0.4)
     monkeypatch.setattr(download, "_QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(claims, "_GRACE_SECONDS", PATIENCE)
     data = os.urandom(size)
     path = gateway.offer(data)
     stopped = begin(gateway, path, buffer=4096)

@@ -571,9 +571,11 @@ async def test_a_reply_may_be_read_before_the_rewriting(connection: Redis) -> No
     who, one = Leases(ledger), fan_out(away=("34",))
     assert await answer_of(ledger, one, "31") == [1]
     other_body = one._replace(digest=OTHER_DIGEST, away=("32",))
-    await ledger.rewrite([one, other_body], epoch=ledger.epoch, incarnation=who.incarnation, partition=MINE)
+    answered = one._replace(away=("31",))
+    await ledger.rewrite([one, other_body, answered], epoch=ledger.epoch, incarnation=who.incarnation, partition=MINE)
     known = await known_of(ledger, one)
     assert (known.provinces, set(known.parts), known.parts["34"]) == (FOUR, {"31", "34"}, None)
+    assert known.parts["31"] is not None  # and no answer is taken away
 
 
 async def test_a_reply_brings_all_provinces_back(connection: Redis) -> None:
