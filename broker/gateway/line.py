@@ -23,17 +23,17 @@ class Line:
 
     def asked_again(self) -> None:
         """The client asks for something more: what it was given before, it has."""
-        self._tell(True)
+        self._tell(taken=True)
 
     def hung_up(self) -> None:
         """The client says that it will send nothing more; it may have left before everything had come."""
         # A reset that follows a FIN is never reported by a read, so the kernel is asked what the client has not taken.
-        self._broken = self._unsent() > 0
+        self._broken = self._broken or self._unsent() > 0
 
     def end(self, error: Exception | None) -> None:
         """The connection is gone; with an error when the client closed it and left something unread."""
         self.lost, self._broken = True, self._broken or error is not None
-        self._tell(not self._broken)
+        self._tell(taken=not self._broken)
 
     def abort(self) -> None:
         """End the connection now, whatever waits to be sent."""
@@ -65,7 +65,7 @@ class Line:
                 self.abort()
                 return False
 
-    def _tell(self, taken: bool) -> None:  # noqa: FBT001
+    def _tell(self, *, taken: bool) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(taken)
 

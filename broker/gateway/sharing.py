@@ -250,7 +250,11 @@ def _read_now(raw: bytes, interface: Interface) -> _Read:
     except BodyError as error:
         raise Problem(400, statuses.BAD_VALUE, str(error)) from error
     try:
-        data = normalised(data)
+        try:
+            data = normalised(data)
+        except RefusedError:
+            check_form(interface, head, data)  # a value that is not there goes before one that is wrong
+            raise
         return _Read(head, data, check_form(interface, head, data), None)
     except RefusedError as error:
         return _Read(head, data, None, error)

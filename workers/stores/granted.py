@@ -15,12 +15,17 @@ def granted_records(ask: Ask, records: Iterable[CertificateRecord]) -> tuple[Cer
     What a store found is held to this too: a row may have changed since it was found, or the store may compare texts
     in its own way.
     """
-    is_named, look, columns = _NAMED[type(ask.look)], ask.look, ask.columns
-    named = [record for record in records if record.type_code in columns and is_named(look, record)]
-    if len(named) > 1:
-        named.sort(key=attrgetter("certificate_id"))
-        named = named[: look.limit if isinstance(look, ByHolder) else 1]
-    return tuple([minimise_surface(record, columns[record.type_code]) for record in named])
+    look, columns = ask.look, ask.columns
+    is_named = _NAMED[type(look)]
+    granted = [
+        minimise_surface(record, columns[record.type_code])
+        for record in records
+        if record.type_code in columns and is_named(look, record)
+    ]
+    if len(granted) > 1:
+        granted.sort(key=attrgetter("certificate_id"))
+        granted = granted[: look.limit if isinstance(look, ByHolder) else 1]
+    return tuple(granted)
 
 
 def _of_identifier(look: ByIdentifier, record: CertificateRecord) -> bool:

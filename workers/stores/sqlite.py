@@ -65,16 +65,17 @@ class SqliteStore:
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _portions(self, asks: Sequence[Ask]) -> Iterator[list[Found]]:
+    def _portions(self, asked: Sequence[Ask]) -> Iterator[list[Found]]:
         for kind in KINDS:
             waiting: dict[Look, list[Ask]] = {}
-            for ask in asks:
+            for ask in asked:
                 if type(ask.look) is kind:
                     waiting.setdefault(_granted_look(ask), []).append(ask)
+            alike = iter(waiting.values())
             with self._rows.failing_closed():
-                for portion in read(self._rows, kind, list(waiting)):
-                    self.unusable_rows += sum([answer.unusable for _, answer in portion])
-                    yield [_found(ask, answer) for look, answer in portion for ask in waiting[look]]
+                for answers in read(self._rows, kind, list(waiting)):
+                    self.unusable_rows += sum([answer.unusable for answer in answers])
+                    yield [_found(ask, answer) for answer, asks in zip(answers, alike, strict=False) for ask in asks]
 
 
 def _together(portions: Iterator[list[Found]]) -> tuple[list[Found], StoreError | None]:

@@ -54,12 +54,17 @@ _STATEMENTS: Final[Mapping[type[Look], str]] = MappingProxyType(
 KINDS: Final[Sequence[type[Look]]] = tuple(_STATEMENTS)
 """The kinds of looks in the order they are answered in: first those that need no table but that of certificates."""
 
+
+def _whole(look: Look) -> Look:
+    return look
+
+
 # A look of one value is that value: taking it out of an object costs a tenth of the statement.
 _ASKED: Final[Mapping[type[Look], Callable[[Any], object]]] = MappingProxyType(
     {
         ByIdentifier: attrgetter("certificate_id"),
-        ByHolder: lambda look: look,
-        ByFile: lambda look: look,
+        ByHolder: _whole,
+        ByFile: _whole,
         ByCode: attrgetter("digest"),
     }
 )
@@ -94,8 +99,8 @@ _decode = msgspec.json.Decoder(list[_Row]).decode
 _decode_identifiers = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
-def read(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> Iterator[Sequence[tuple[Look, Answer]]]:
-    """Yield each of these looks, all of one kind, with its answer; all at once unless a row among them is unusable.
+def read(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> Iterator[Sequence[Answer]]:
+    """Yield the answers to these looks, all of one kind, in order; all at once unless a row among them is unusable.
 
     Raises OSError, sqlite3.Error.
     """
@@ -103,9 +108,9 @@ def read(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> Ite
         return
     rows = _usable(source, kind, looks)
     if rows is not None:
-        yield [(look, _answer(source, look, rows[place])) for place, look in enumerate(looks)]
+        yield [_answer(source, looks[place], found) if found else _NOTHING for place, found in enumerate(rows)]
     elif len(looks) == 1:
-        yield [(looks[0], _piecemeal(source, looks[0]))]
+        yield [_piecemeal(source, looks[0])]
     else:
         # One bad row spoils the whole answer: halving finds it, and its neighbours keep theirs.
         middle = len(looks) // 2
@@ -116,7 +121,7 @@ def read(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> Ite
 def _usable(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> list[list[_Row]] | None:
     """Return the rows of each look, None when a row among them cannot be used."""
     try:
-        found = _decode(_ask(source, _STATEMENTS[kind], looks))
+        found = _decode(_ask(source, _STATEMENTS[kind], list(map(_ASKED[kind], looks))))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     except sqlite3.Error as error:
@@ -131,8 +136,6 @@ def _usable(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> 
 
 
 def _answer(source: ReadConnection, look: Look, rows: Sequence[_Row]) -> Answer:
-    if not rows:
-        return _NOTHING
     if len(rows) == 1:
         record = rows[0].record
         return Answer(() if record is None else (record,), rows[0].digests, rows[0].code)
@@ -154,14 +157,13 @@ def _piecemeal(source: ReadConnection, look: Look) -> Answer:
             raise
         return _UNUSABLE
     looks = [ByIdentifier(certificate_id=name) for name in dict.fromkeys(name for _, name in found)]
-    answers = [answer for portion in read(source, ByIdentifier, looks) for _, answer in portion]
+    answers = [answer for portion in read(source, ByIdentifier, looks) for answer in portion]
     return Answer(
         [record for answer in answers for record in answer.records],
         unusable=sum(answer.unusable for answer in answers),
     )
 
 
-def _ask(source: ReadConnection, statement: str, looks: Sequence[Look]) -> bytes:
-    asked = msgspec.json.encode([_ASKED[type(look)](look) for look in looks]).decode()
-    answer: bytes = source.get().execute(statement, (asked,)).fetchone()[0]
+def _ask(source: ReadConnection, statement: str, asked: list[object]) -> bytes:
+    answer: bytes = source.get().execute(statement, (msgspec.json.encode(asked).decode(),)).fetchone()[0]
     return answer
