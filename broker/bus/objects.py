@@ -21,6 +21,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from broker.bus.settings import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
@@ -48,11 +50,11 @@ class NoObjectError(ObjectsError):
 class Objects:
     """Sealed files by address; nothing but addresses is in their names. A folder is made (0700) when it is not there.
 
-    Raises ValueError for an address that is none. Keys of a bucket come from the environment (`AWS_*`).
+    Raises SettingsError for a URL that is neither. Keys of a bucket come from the environment (`AWS_*`).
     """
 
     def __init__(self, url: str) -> None:
-        self._folder = Path(url2pathname(urlsplit(url).path)) if url.startswith("file:") else None
+        self._folder = Path(url2pathname(urlsplit(url).path)) if url.startswith("file:///") else None
         self._part_bytes = _FOLDER_PART_BYTES if self._folder else _BUCKET_PART_BYTES
         self._store = _folder(self._folder) if self._folder else _bucket(url)
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="objects")
@@ -121,4 +123,7 @@ def _folder(path: Path) -> ObjectStore:
 
 def _bucket(url: str) -> ObjectStore:
     # Time bounds of a call are obstore's own, 5 s to connect and 30 s in all; it would try again for 3 minutes.
-    return S3Store.from_url(url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
+    try:
+        return S3Store.from_url(url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)})
+    except (BaseError, ValueError) as error:
+        raise SettingsError("objects: write file:///folder or s3://bucket/prefix") from error

@@ -17,9 +17,13 @@ class Line:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._broken = False
+        self._broken = self._ended = False
         self._news: asyncio.Future[bool] | None = None
-        self.lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be sent any more: what is written to a closing transport is dropped without a word."""
+        return self._transport.is_closing()
 
     def asked_again(self) -> None:
         """The client asks for something more: what it was given before, it has."""
@@ -32,12 +36,12 @@ class Line:
 
     def end(self, error: Exception | None) -> None:
         """The connection is gone; with an error when the client closed it and left something unread."""
-        self.lost, self._broken = True, self._broken or error is not None
+        self._ended, self._broken = True, self._broken or error is not None
         self._tell(taken=not self._broken)
 
     def abort(self) -> None:
         """End the connection now, whatever waits to be sent."""
-        self.lost = self._broken = True
+        self._broken = True
         self._transport.abort()
 
     async def taken(self, *, quiet_seconds: float, stall_seconds: float) -> bool:
@@ -46,7 +50,7 @@ class Line:
         True once it asks again, closes in peace, or has acknowledged everything and been quiet for so long. False
         once the connection breaks; one on which nothing moves for `stall_seconds` is broken by us.
         """
-        if self.lost:
+        if self._ended:
             return not self._broken
         loop = asyncio.get_running_loop()
         news: asyncio.Future[bool] = loop.create_future()

@@ -16,9 +16,9 @@ from broker.bus.topics import make_topics
 from deploy.bench.echo import ASK, TELL, EchoWay
 from deploy.bench.loop import Loop, Row
 from deploy.bench.ways import HttpWay, TopicsWay
+from deploy.demo.asking import READABLE
 from deploy.demo.certificates import sample
 from deploy.demo.document import document_path
-from deploy.demo.asking import READABLE
 from deploy.local.leftovers import alive
 
 if TYPE_CHECKING:

@@ -7,14 +7,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.bus.clock import now_ms
+from deploy.demo.codes import issue_code
 from deploy.demo.files import ofd_of, sized_files
 from deploy.demo.types import TYPES
 from schemas.certificates import CertificateStatus
 from schemas.form import sm3_hex
 from schemas.identifiers import parse_certificate_id
-from schemas.service_codes import new_service_code, parse_service_code
-from workers.stores.port import CodeRecord
-from workers.stores.sqlite_layout import put_code
+from schemas.service_codes import new_service_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +53,7 @@ class Question(NamedTuple):
 
 def questions(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
     """All of them, on certificates of the stores as they lie in this home."""
-    return [*_by_holder(stores), *_files(home, stores), *_verifying(stores), *_codes(home, stores)]
+    return [*_by_holder(stores), *_files(home, stores), *_verifying(stores), *_codes(home)]
 
 
 def holder_of(record: CertificateRecord) -> dict[str, Any]:
@@ -142,31 +141,17 @@ def _verifying(stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Questi
     ]
 
 
-def _codes(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
+def _codes(home: Home) -> list[Question]:
     scanned = {"pos": "上海市示例区政务服务中心（演示）", "use": "窗口办事"}
-    holder = first(stores["34"], CODE["居民身份证"])
-    shown = {**scanned, "certQrCode": issue_code(home, "34", holder, seconds=86_400, once=False)}
-    past = {**scanned, "certQrCode": issue_code(home, "34", holder, seconds=-1, once=False)}
+    store, now = home.store / "34.db", now_ms()
+    shown = {**scanned, "certQrCode": issue_code(store, "34", expires_at=now + _DAY_MS, once=False).code}
+    past = {**scanned, "certQrCode": issue_code(store, "34", expires_at=now - 1, once=False).code}
     return [
         Question("核验政务服务码（演示码，一天内可重复使用）", "I7", shown, 0),
         Question("核验政务服务码：已过期", "I7", past, 6002),
         Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33")}, 6001),
         Question("核验政务服务码：不是政务服务码", "I7", {**scanned, "certQrCode": "http://example.invalid/"}, 6001),
     ]
-
-
-def issue_code(home: Home, province: str, holder: CertificateRecord, *, seconds: int, once: bool = True) -> str:
-    """A service code of this province's store for a certificate's holder; kept there by its digest alone."""
-    text = new_service_code(province, once=once)
-    code = CodeRecord(
-        holder_name=holder.holder_name,
-        holder_code=holder.holder_code,
-        holder_type_code=holder.holder_type_code,
-        mobile=None,
-        expires_at=now_ms() + seconds * 1_000,
-    )
-    put_code(home.store / f"{province}.db", parse_service_code(text).digest, code)
-    return text
 
 
 def _typed(record: CertificateRecord) -> dict[str, Any]:

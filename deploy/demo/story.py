@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import orjson
 
+from broker.bus.clock import now_ms
 from broker.client import Client, Head, RefusedError
-from deploy.demo.asking import CODE, holder_of, issue_code, mother
+from deploy.demo.asking import CODE, holder_of, mother
+from deploy.demo.codes import issue_code
 from deploy.demo.document import document_path
 from deploy.demo.picture import phases, show_phases, show_story
 from deploy.local import commands
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from schemas.certificates import CertificateRecord
 
 _SECONDS = 20.0
+_CODE_MS = 60_000  # as long as a code may be shown (DOMAIN §8.6)
 _APPLICATION = "yct-newborn"
 _DOWN = "33"
 _HEAD = Head(
@@ -98,7 +101,8 @@ class _Story:
 
     def play(self) -> list[Row]:
         birth, marriage = self._mother["出生医学证明"], self._mother["结婚证"]
-        code = issue_code(self._home, "34", marriage, seconds=60)
+        store, ends = self._home.store / "34.db", now_ms() + _CODE_MS
+        code = issue_code(store, "34", expires_at=ends, holder_code=marriage.holder_code).code
         client, holder = self._client, _holder(marriage)
         file = self._home.run / f"{birth.certificate_id}.ofd"
         with client:

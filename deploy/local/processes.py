@@ -46,7 +46,11 @@ def table(home: Home, ports: Ports) -> tuple[Part, ...]:
     ]
     rows += [(f"follower-{province}", "follower", {**shared, "party": province}) for province in PROVINCES]
     for province in PROVINCES:
-        own = {"province": province, "keys": str(keys / f"{province}.json"), "store": str(home.store / f"{province}.db")}
+        own = {
+            "province": province,
+            "keys": str(keys / f"{province}.json"),
+            "store": str(home.store / f"{province}.db"),
+        }
         rows.append((f"worker-{province}", "worker", {**shared, **own, "objects": objects, "engine": "faust"}))
     for name in ("gateway-1", "gateway-2"):
         own = {

@@ -16,8 +16,8 @@ from broker.bus.objects import Objects
 from broker.exchange.flights import Bounds
 from broker.exchange.instance import Instance
 from broker.exchange.ledger import Ledger
-from broker.exchange.replies import ReplyOpener
 from broker.exchange.presence import PresenceReader
+from broker.exchange.replies import ReplyOpener
 from broker.gateway.app import build
 from broker.gateway.files import FileDesk
 from broker.gateway.offers import Offers

@@ -14,8 +14,8 @@ import httpx
 import orjson
 import pytest
 
-from deploy.demo.certificates import sample
 from deploy.demo.asking import READABLE
+from deploy.demo.certificates import sample
 from deploy.local import commands, ports
 from deploy.local.home import Home
 

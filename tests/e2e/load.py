@@ -145,7 +145,7 @@ def _is_wrong(request_id: str, one: Accepted, told: dict[str, Any]) -> bool:
 def _said(told: dict[str, Any]) -> object:
     """The data without what is told anew each time: where a file is, which gateway tells it."""
     rows = (told.get("data") or {}).get("dataList", [])
-    return [{name: value for name, value in row.items() if name not in ("fileUrl",)} for row in rows]
+    return [{name: value for name, value in row.items() if name != "fileUrl"} for row in rows]
 
 
 def _between(many: list[Call], few: list[Call]) -> list[Call]:

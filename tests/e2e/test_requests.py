@@ -13,9 +13,11 @@ import pytest
 from broker.bus.clock import now_ms
 from broker.bus.keys import KeySigner, read_keys
 from broker.gateway.tokens import ASSERTION_TYPE, Claims, issue, sign_claims
+from schemas.interfaces import INTERFACES
 from tests.e2e.conftest import Stack
 
-SHOWN = {0, 10, 11, 12, 13, 21, 22, 23, 3001, 3002, 3003, 3004, 3005, 3006, 3007, 3011, 3013, 4001, 4002}
+NATIONAL = {0, 2, 10, 11, 12, 13, 21, 22, 23, 99, 102, 103}
+OURS = {3001, 3002, 3003, 3004, 3005, 3006, 3007, 3011, 3012, 3013, 4001, 4002, 4004, 6001, 6002}
 
 
 @pytest.mark.parametrize("gateway", [0, 1])
@@ -30,9 +32,11 @@ def test_every_request_of_the_document_gives_what_it_expects(stack: Stack, gatew
     assert seen == {one["name"]: one["expect"] for one in stack.document["requests"]}
 
 
-def test_the_document_shows_every_code_of_this_interface(stack: Stack) -> None:
-    """demo.json has a request for each status code that I4 can give today."""
-    assert {one["expect"]["status"] for one in stack.document["requests"]} == SHOWN
+def test_the_document_shows_every_code_and_every_interface(stack: Stack) -> None:
+    """demo.json has a succeeding request for each interface, and one for each status code that it can show."""
+    requests = stack.document["requests"]
+    assert {one["interface"] for one in requests if one["expect"] == {"http": 200, "status": 0}} == set(INTERFACES)
+    assert {one["expect"]["status"] for one in requests} == NATIONAL | OURS
 
 
 def test_fields_not_granted_are_withheld_and_listed(stack: Stack) -> None:

@@ -103,6 +103,13 @@ async def test_closed_before_anything_came(both: Both) -> None:
     assert not await both.taken()
 
 
+async def test_closing(both: Both) -> None:
+    """A connection that is being closed is lost at once, before the loop says so: nothing more can be sent on it."""
+    assert not both.server.line.lost
+    both.server.transport.close()
+    assert both.server.line.lost
+
+
 async def test_half_closed_with_something_on_the_way(both: Both) -> None:
     """A client that says it is done while something is on its way has not taken it."""
     both.server.transport.write(MORE_THAN_THE_KERNEL_TAKES)

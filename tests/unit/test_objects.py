@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from broker.bus.objects import NoObjectError, Objects, ObjectsError
+from broker.bus.settings import SettingsError
 
 ADDRESS, OTHER = "0a" * 16, "0b" * 16
 SEGMENT: Final = 262_160
@@ -58,6 +59,13 @@ def test_folder(folder: Path) -> None:
     """The folder is made for nobody but its owner, whatever characters its path has."""
     Objects(folder.as_uri())
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("url", ["", "objects", "/objects", "file:objects", "file://host/objects", "s3://", "gs://b"])
+def test_url_that_is_none(url: str) -> None:
+    """A setting that names neither a folder nor a bucket is refused with what to write there."""
+    with pytest.raises(SettingsError, match="s3://bucket"):
+        Objects(url)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 40])
