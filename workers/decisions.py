@@ -62,14 +62,15 @@ class Decisions:
             judged = self._judge(cases)
             granted = [(case, result) for case, result in judged if isinstance(result, Grant)]
             try:
-                attempts = await self._effects.take(
-                    self._registry.epoch,
-                    node=opened.node,
-                    lot=envelope.ce_id,
-                    place=place,
-                    ends_ms=envelope.deadline_ms,
-                    marks=[_mark(case) for case, _ in granted],
-                )
+                with telemetry.STAGE_SECONDS.labels("effects").time():
+                    attempts = await self._effects.take(
+                        self._registry.epoch,
+                        node=opened.node,
+                        lot=envelope.ce_id,
+                        place=place,
+                        ends_ms=envelope.deadline_ms,
+                        marks=[_mark(case) for case, _ in granted],
+                    )
                 return _decided(judged, granted, attempts)
             except ReplayedError:
                 raise LotError("replayed") from None
@@ -85,7 +86,8 @@ class Decisions:
         now, snapshot = now_ms(), self._registry.snapshot
         if snapshot is None or not self._registry.fresh(now):
             return [(case, Refusal(statuses.UNREACHABLE, "registry")) for case in cases]
-        return [(case, judge(case, snapshot, self._province, now)) for case in cases]
+        with telemetry.STAGE_SECONDS.labels("judge").time():
+            return [(case, judge(case, snapshot, self._province, now)) for case in cases]
 
     async def _verify_again(self) -> None:
         with contextlib.suppress(*RedisFailure):

@@ -69,7 +69,12 @@ class FileSender:
             size=stored.size,
             expires=now_ms() + TICKET_MS,
         )
-        await self._objects.write(ticket.address, _sealed_segments(stored, SealedFile(ticket)))
+        try:
+            await self._objects.write(ticket.address, _sealed_segments(stored, SealedFile(ticket)))
+        except Exception:
+            telemetry.FILES_SEALED.labels("failed").inc()
+            raise
+        telemetry.FILES_SEALED.labels("sealed").inc()
         return ticket
 
 

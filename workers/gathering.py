@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from broker.bus import telemetry
 from broker.bus.clock import now_ms, today
 from schemas import statuses
+from schemas.interfaces import INTERFACES
 from workers.asking import ask
 from workers.delivery import deliver
 from workers.judge import Refusal
@@ -67,21 +68,31 @@ class Gathering:
         group: Sequence[Found] | None = None
         try:
             # The time-out stands around the store's step alone: around a yield it would cancel who reads us.
-            async with asyncio.timeout((ends - now_ms()) / 1000):
-                group = await anext(found, None)
+            with telemetry.STAGE_SECONDS.labels("fetch").time():
+                async with asyncio.timeout((ends - now_ms()) / 1000):
+                    group = await anext(found, None)
         except (StoreError, TimeoutError) as error:
             telemetry.log.warning("store failed", error=type(error).__name__, items=len(self._waiting))
         now = now_ms()
         if group is None:
             left, self._waiting = sorted(self._waiting), set()
+            for key in left:
+                self._answered(key, "failed")
             return [self._outcome(key, Refusal(statuses.UNREACHABLE, "store"), now) for key in left]
         fresh = {answer.key: answer for answer in group if answer.key in self._waiting}
         self._waiting -= fresh.keys()
+        with telemetry.STAGE_SECONDS.labels("release").time():
+            return self._released(fresh, now)
+
+    def _released(self, fresh: Mapping[int, Found], now: int) -> list[Outcome]:
         here = Here(self._province, now, today(now).isoformat())
         outcomes = []
         for key, answer in fresh.items():
             item = self._taken[key]
             result = release(item.case, item.grant, self._asks[key].look, answer, here)
+            self._answered(
+                key, "failed" if answer.unusable else "found" if answer.records or answer.code else "nothing"
+            )
             if answer.unusable:
                 telemetry.STORE_UNUSABLE.labels(self._province).inc()
             if isinstance(result, Shipment):
@@ -89,6 +100,9 @@ class Gathering:
             else:
                 outcomes.append(self._outcome(key, result, now))
         return outcomes
+
+    def _answered(self, key: int, outcome: str) -> None:
+        telemetry.STORE_ANSWERS.labels(INTERFACES[self._taken[key].case.item.interface].subject, outcome).inc()
 
     async def _send(self, key: int, shipment: Shipment) -> list[Outcome]:
         """One item's files, when it is its turn and before its deadline."""

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.bus.kafka import Outgoing
+from broker.bus.labels import judgement_of
 from broker.bus.quarantine import quarantined
+from broker.bus.tracing import Source
 from schemas import statuses
-from schemas.interfaces import INTERFACES
 from schemas.items import NO_DATA, RequestItem, encode
 from schemas.lot import FRAME_OVERHEAD_BYTES, MAX_ITEMS, LotError
 from schemas.sharing import Head
 from workers.decisions import Decisions
 from workers.gathering import Gathering
 from workers.judge import Case, Refusal
-from workers.opening import NOT_NAMED, NOT_TYPED, Opened, closed_record, open_record, read_items
+from workers.opening import NOT_NAMED, NOT_TYPED, Opened, Read, closed_record, open_record, read_items
 from workers.outcome import Outcome, detail_of, reply_item
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
+    from broker.bus.spans import Spans
     from broker.registry.reader import RegistryReader
     from broker.registry.snapshot import Snapshot
     from workers.effects import Effects
@@ -51,19 +53,18 @@ class Handler:
         store: Store,
         files: FileSender,
         evidence: EvidenceWriter,
+        spans: Spans | None = None,
     ) -> None:
         self._province, self._registry, self._opener = province, registry, opener
-        self._store, self._files, self._evidence = store, files, evidence
+        self._store, self._files, self._evidence, self._spans = store, files, evidence, spans
         self._decisions = Decisions(province=province, registry=registry, effects=effects)
 
     async def __call__(self, record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
         """Reply lots, each yielded after its evidence is durable; a lot that is refused as a whole goes aside."""
         hops = {"lane": record.appended_ms, "opened": now_ms()}
         try:
-            opened = open_record(
-                record, province=self._province, snapshot=self._snapshot(), opener=self._opener, now_ms=hops["opened"]
-            )
-            read = read_items(opened, self._province, hops["opened"])
+            with telemetry.STAGE_SECONDS.labels("open").time():
+                opened, read = self._opened(record, hops["opened"])
             if read.unreadable:
                 yield quarantined(record, "form")
             refusals = [Outcome(case, refusal, "", 1, hops) for case, refusal in read.refused]
@@ -84,6 +85,12 @@ class Handler:
             if error.trusted and (closed := closed_record(record)):
                 async for out in self._reply(closed, [_whole_lot(closed, hops)], work):
                     yield out
+
+    def _opened(self, record: Incoming, now: int) -> tuple[Opened, Read]:
+        opened = open_record(
+            record, province=self._province, snapshot=self._snapshot(), opener=self._opener, now_ms=now
+        )
+        return opened, read_items(opened, self._province, now)
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._registry.snapshot
@@ -116,15 +123,23 @@ class Handler:
             (one.case.item.id, detail_of(one, leaf, evidence.holder_hash(one.holder_code)))
             for one, leaf in zip(outcomes, frames.leaves, strict=True)
         ]
-        evident = await evidence.write(
-            reply=envelope, to=opened.node, frames=frames, request_lot=opened.envelope.ce_id, details=details
-        )
-        record = await evident.durable()
-        for (interface, status), count in Counter((o.case.item.interface, o.status) for o in outcomes).items():
-            telemetry.JUDGED.labels(interface if interface in INTERFACES else "?", status).inc(count)
-        telemetry.LOTS.labels("reply").inc()
-        telemetry.LOT_ITEMS.labels("reply").inc(len(outcomes))
+        with telemetry.STAGE_SECONDS.labels("record").time():
+            evident = await evidence.write(
+                reply=envelope, to=opened.node, frames=frames, request_lot=opened.envelope.ce_id, details=details
+            )
+            record = await evident.durable()
+        self._tell(outcomes)
         return Outgoing(opened.reply_topic, opened.reply_partition, record), len(bodies)
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Metrics and spans of what was recorded."""
+        for (interface, status), count in Counter((o.case.item.interface, o.status) for o in outcomes).items():
+            telemetry.JUDGED.labels(interface, status).inc(count)
+        if self._spans:
+            for one in outcomes:
+                hops = {**one.hops, "recorded": now_ms()}
+                part = Source(self._province, judgement_of(one.status), one.status, one.scenario, one.attempt, hops)
+                self._spans.item(one.case.item.trace, interface=one.case.item.interface, part=part)
 
 
 def _as_many_as_fit(bodies: Iterable[bytes]) -> list[bytes]:

@@ -70,7 +70,7 @@ class PresenceLoop:
             self._gate.clear()
         else:
             self._gate.set()
-        telemetry.READY.set(0 if reason else 1)
+        telemetry.tell_ready(reason)
 
     async def _reason(self) -> str:
         """Empty when ready, else the first thing that is wrong."""

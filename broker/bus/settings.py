@@ -25,6 +25,7 @@ class Common(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kafka: str
     registrar: Path
     metrics_port: _Port = 0
+    otlp: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""  # an OpenTelemetry collector: http://127.0.0.1:4318
 
 
 class GatewaySettings(Common, frozen=True, kw_only=True, forbid_unknown_fields=True):

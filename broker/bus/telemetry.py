@@ -129,20 +129,6 @@ FILES_SEALED = _table.counters(
 )
 
 
-class _Former:
-    """Metrics whose shape was changed; what is told of them goes nowhere."""
-
-    def labels(self, *_values: object) -> _Former:
-        return self
-
-    def inc(self, _amount: float = 1) -> None: ...
-
-    def observe(self, _amount: float) -> None: ...
-
-
-REQUESTS = REQUEST_SECONDS = LOTS = LOT_ITEMS = _Former()
-
-
 class _Process(ProcessCollector):
     """Of the usual facts about a process those that somebody looks at."""
 

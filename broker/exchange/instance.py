@@ -126,6 +126,7 @@ class Instance:
                 if not self.redis_away:
                     telemetry.log.warning("redis is away", part="exchange", error=type(error).__name__)
                 self.redis_away = _UNREACHABLE
+            telemetry.QUEUE_AGE.set(max((lane.lots.oldest_seconds() for lane in self._lanes.values()), default=0))
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _check_epoch(self) -> None:

@@ -14,6 +14,7 @@ from broker.bus.kafka import consumer
 from schemas.jose import MALFORMED, JoseError, parse_jws
 from schemas.lot import CLOCK_TOLERANCE_MS, LotError
 from schemas.presence import JWS_TYPE, SILENT_SECONDS, Presence
+from schemas.regions import PROVINCES
 from schemas.suites import CryptoError
 from schemas.topics import PRESENCE
 
@@ -89,6 +90,8 @@ class PresenceReader:
                         self.roll.hear(beat, now)
                 if not records or now_ms() - records[-1].timestamp < CLOCK_TOLERANCE_MS:  # else there is more to come
                     self.roll.read_to_end(now)
+                for province in PROVINCES:
+                    telemetry.READY_AGENTS.labels(province).set(self.roll.ready(province))
         finally:
             await reader.stop()
 

@@ -171,6 +171,7 @@ class ReplyReader:
                 out = quarantined(record, error.reason)
                 await send(self._kafka, out.topic, out.record, partition=out.partition)
                 continue
+            telemetry.LOT_SIZE.labels("reply").observe(len(answers))
             batch.answers.extend(answers)
             batch.lots.append(ReplyLot(envelope.ce_id, wire, [_entry(place, a) for place, a in enumerate(answers)]))
         return batch

@@ -49,7 +49,7 @@ def build(
         return JSONResponse({"status": "unready" if away else "ready", "away": away}, 503 if away else 200, headers)
 
     async def metrics(_: Request) -> Response:
-        telemetry.READY.set(0 if unready() else 1)
+        telemetry.tell_ready(unready())
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     app = Starlette(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.bus import telemetry
 from broker.gateway.answers import Problem
 from schemas import statuses
 
@@ -21,6 +22,7 @@ def rate_headers(application: Application, left: int) -> dict[str, str]:
 
 
 def too_fast(application: Application, request_id: str = "") -> Problem:
+    telemetry.REFUSED.labels("rate").inc()
     headers = {"Retry-After": "1", **rate_headers(application, 0)}
     return Problem(429, statuses.RATE_LIMITED, request_id=request_id, headers=headers)
 
@@ -37,6 +39,7 @@ _PARTS = {
 
 
 def unavailable(error: UnavailableError, request_id: str) -> Problem:
+    telemetry.REFUSED.labels(error.part).inc()
     remedy = "未提交，请稍后重试" if error.known else "是否已提交未知，请使用同一 requestId 重试"
     return Problem(
         503,

@@ -85,6 +85,7 @@ class Download(Response):
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if self._turns.locked():
+            telemetry.REFUSED.labels("files").inc()
             raise Problem(503, statuses.UNREACHABLE, f"同时下载的文件过多；{_AGAIN}", headers={"Retry-After": "2"})
         line: Line = scope["state"][LINE]
         fetched = False
@@ -92,7 +93,9 @@ class Download(Response):
             async with self._turns:
                 sent = await self._send(line, send)
             fetched = sent and await self._fetched(line)
+            telemetry.FILES.labels("sent" if fetched else "broken").inc()
         except FAILURES as error:
+            telemetry.FILES.labels("gone" if isinstance(error, SpentError | NoObjectError) else "failed").inc()
             if not self._started:
                 raise refused(error) from error
             telemetry.log.warning("download ended early", error=type(error).__name__)
@@ -154,6 +157,7 @@ async def _push(body: bytes, line: Line, send: Send) -> bool:
     try:
         async with asyncio.timeout(_STALL_SECONDS):
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            telemetry.FILE_BYTES.inc(len(body))
     except TimeoutError:
         line.abort()
     return not line.lost

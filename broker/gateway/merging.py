@@ -104,6 +104,14 @@ def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
 _STATES = {statuses.OK: ANSWERED, statuses.NOT_FOUND: EMPTY}
 
 
+def standing(part: Part) -> tuple[str, int]:
+    """State and status of one province's part, by what it says of itself: its data are not read."""
+    if not isinstance(part, Answer):
+        return (UNAVAILABLE, statuses.UNREACHABLE) if part is Missing.UNAVAILABLE else (LATE, statuses.TIMED_OUT)
+    status = part.item.status if part.item.status in STATUSES else statuses.OTHER
+    return _STATES.get(status, UNAVAILABLE if status in _NO_ANSWER else REFUSED), status
+
+
 def _heard(item: ReplyItem) -> tuple[int, _Data | None]:
     """A province's status, and its data if it has answered with some; nonsense says nothing of what it has (99)."""
     if item.status != statuses.OK:

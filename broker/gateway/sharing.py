@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
+from broker.bus.tracing import HEADER, begun
 from broker.exchange.errors import ConflictError, GoneError, NonceError, RateError, UnavailableError
 from broker.exchange.exchange import Asking
 from broker.exchange.routing import chosen, route, sources_of
@@ -27,10 +28,11 @@ from broker.gateway.reading import (
     request_id_of,
     wait_seconds_of,
 )
+from broker.gateway.telling import tell, trace
 from schemas import statuses
 from schemas.form import check_form, normalised, purpose
 from schemas.interfaces import Subject
-from schemas.items import MAX_TRACE_CHARS, RequestItem, encode, request_digest
+from schemas.items import RequestItem, encode, request_digest
 from schemas.sharing import Asked, Head
 from schemas.statuses import RefusedError
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from broker.bus.spans import Spans
     from broker.exchange.exchange import Exchange
     from broker.exchange.state import State
     from broker.gateway.merging import Told
@@ -74,9 +77,10 @@ class Desk:
         unready: Callable[[], str],
         bodies: BodyReader,
         public_url: str,
+        spans: Spans | None = None,
     ) -> None:
         self._exchange, self._tokens, self._snapshot, self._unready = exchange, tokens, snapshot, unready
-        self._bodies, self._public_url = bodies, public_url.rstrip("/")
+        self._bodies, self._public_url, self._spans = bodies, public_url.rstrip("/"), spans
 
     async def share(self, request: Request, interface: Interface) -> Response:
         """One call of one interface."""
@@ -94,12 +98,13 @@ class Desk:
         else:
             self._check_message(head, request, application.id, received, request_id)
         if refused or form is None:
-            return _refusal(interface, request_id, refused or RefusedError(statuses.BAD_VALUE))
+            return _refusal(interface, request_id, refused or RefusedError(statuses.BAD_VALUE), received)
         deadline = deadline_of(head, received, request_id)
         try:
             provinces = self._route(interface, head, data, form)
         except RefusedError as error:
-            return _refusal(interface, request_id, error)
+            return _refusal(interface, request_id, error, received)
+        here = begun(request.headers.getlist(HEADER), sampled=self._spans is not None and self._spans.admits())
         wire_head = Head(**{name: getattr(head, name) for name in _HEAD_FIELDS})
         wire_head = replace(wire_head, use_for=purpose(head, data))
         data = replace(data, use_for=None)
@@ -111,7 +116,7 @@ class Desk:
             head=wire_head,
             data=msgspec.Raw(encode(data)),
             address=request.client.host if request.client else None,
-            trace=_traceparent(request),
+            trace=here.header,
             sources=provinces if len(provinces) > 1 or chosen(interface, form) else (),
             hops={"received": received},
         )
@@ -120,8 +125,12 @@ class Desk:
         wait_seconds = wait_seconds_of(request)
         state = await self._ask(asking, application, wait_seconds)
         told = _told(state, whole=bool(item.sources))
-        _count(interface, state, told, received)
         response = self._written(request_id, state, told, waited=wait_seconds > 0)
+        response.headers[HEADER] = here.header
+        if state.final or wait_seconds > 0:
+            tell(interface, state, told.status, received)
+        if self._spans:
+            trace(self._spans, here, interface=interface, state=state, status=told.status, received_ms=received)
         if state.left >= 0:
             response.headers.update(rate_headers(application, state.left))
         return response
@@ -260,21 +269,8 @@ def _read_now(raw: bytes, interface: Interface) -> _Read:
         return _Read(head, data, None, error)
 
 
-def _refusal(interface: Interface, request_id: str, error: RefusedError) -> Response:
+def _refusal(interface: Interface, request_id: str, error: RefusedError, received: int) -> Response:
     """200 with the reason: refused before any province was asked."""
-    telemetry.REQUESTS.labels(interface.key, "", error.code).inc()
+    telemetry.answered(interface.key, error.code, (now_ms() - received) / 1000)
     message = statuses.STATUSES[error.code].message
     return plain(error.code, request_id, f"{message}：{error.detail}" if error.detail else "")
-
-
-def _count(interface: Interface, state: State, told: Told, received: int) -> None:
-    if state.final:
-        province = next(iter(state.parts)) if len(state.parts) == 1 else ""
-        telemetry.REQUESTS.labels(interface.key, province, told.status).inc()
-        telemetry.REQUEST_SECONDS.observe((now_ms() - received) / 1000)
-
-
-def _traceparent(request: Request) -> str | None:
-    """The caller's trace context; what cannot be one is passed over (W3C Trace Context)."""
-    told = request.headers.get("traceparent", "")
-    return told if 0 < len(told) <= MAX_TRACE_CHARS and told.isascii() else None

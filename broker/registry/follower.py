@@ -51,6 +51,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow for ever; an error of Kafka ends the process's task and so the process, which is started again."""
+        telemetry.SNAPSHOT_AGE.set_function(self._age_seconds)  # so that it grows even while nothing runs here
         reader = consumer(self._bootstrap, self._name)
         reader.assign([_PARTITION])
         await reader.start()
@@ -72,9 +73,9 @@ class Follower:
             stands = False
         if stands and self.at_end(now_ms()):
             await self._hand_on()
-        if self.snapshot is not None:
-            telemetry.SNAPSHOT_VERSION.set(self.snapshot.version)
-            telemetry.SNAPSHOT_AGE.set((now_ms() - self.stood_ms) / 1000)
+
+    def _age_seconds(self) -> float:
+        return (now_ms() - self.stood_ms) / 1000 if self.stood_ms else 0.0
 
     def _feed(self, key: bytes | None, value: bytes | None) -> None:
         try:
@@ -82,6 +83,7 @@ class Follower:
                 self.trusted.stage(value or b"")
             elif taken := self.trusted.take(value or b""):
                 self.snapshot = taken
+                telemetry.SNAPSHOT_VERSION.set(taken.version)
                 self.moved.set()
         except RegistryError as error:
             telemetry.REGISTRY_REFUSED.inc()

@@ -49,6 +49,7 @@ class RegistryReader:
 
     async def run(self) -> None:
         """Keep up for ever: on each push and at least each second."""
+        telemetry.SNAPSHOT_AGE.set_function(self._age_seconds)  # so that it grows even while nothing runs here
         while True:
             try:
                 async with self._redis.pubsub() as pushes:
@@ -58,7 +59,6 @@ class RegistryReader:
                         await pushes.get_message(ignore_subscribe_messages=True, timeout=_NET_SECONDS)
             except RedisFailure as error:
                 telemetry.log.warning("redis is away", part="registry", error=type(error).__name__)
-                self._tell_age()
                 await asyncio.sleep(_NET_SECONDS / 2)
 
     async def refresh(self) -> None:
@@ -70,7 +70,6 @@ class RegistryReader:
             newest = self.snapshot is not None and self.snapshot.version >= beat.version
             if newest and beat.epoch and beat.epoch == self.epoch and beat.stood_ms is not None:
                 self.stood_ms = beat.stood_ms
-        self._tell_age()
 
     async def _load(self) -> None:
         stored = await self._stored.load()
@@ -81,11 +80,10 @@ class RegistryReader:
         try:
             self.snapshot = verified_snapshot(stored.manifest, stored.records, self._registrar, at_least=at_least)
             self.epoch = stored.epoch
+            telemetry.SNAPSHOT_VERSION.set(self.snapshot.version)
         except RegistryError as error:
             telemetry.REGISTRY_REFUSED.inc()
             telemetry.log.error("registry refused", reason=str(error), kept_version=at_least)
 
-    def _tell_age(self) -> None:
-        if self.snapshot is not None:
-            telemetry.SNAPSHOT_VERSION.set(self.snapshot.version)
-            telemetry.SNAPSHOT_AGE.set((now_ms() - self.stood_ms) / 1000)
+    def _age_seconds(self) -> float:
+        return (now_ms() - self.stood_ms) / 1000 if self.stood_ms else 0.0

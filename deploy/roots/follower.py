@@ -20,7 +20,7 @@ _STALE_MS = 5_000
 
 async def run(settings: FollowerSettings) -> None:
     """Run until SIGTERM."""
-    telemetry.configure(settings.name, settings.metrics_port)
+    telemetry.configure(settings.name, settings.metrics_port, "follower")
     connection = redis.connect(settings.redis)
     follower = Follower(
         bootstrap=settings.kafka,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from broker.bus import kafka, redis, telemetry
+from broker.bus import kafka, redis, telemetry, tracing
 from broker.bus.clock import now_ms
 from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
 from broker.bus.lots import Packer
@@ -50,7 +50,8 @@ class _Server(uvicorn.Server):
 
 async def run(settings: GatewaySettings) -> None:
     """Run until SIGTERM, then answer whom we hold, send what was taken, and go."""
-    telemetry.configure(settings.name, settings.metrics_port)
+    telemetry.configure(settings.name, settings.metrics_port, "gateway")
+    spans = tracing.connect(settings.otlp, role="gateway", process=settings.name)
     keys, registrar = read_keys(settings.keys), read_keys(settings.registrar)
     connection = redis.connect(settings.redis)
     follower = Follower(
@@ -91,6 +92,7 @@ async def run(settings: GatewaySettings) -> None:
         unready=unready,
         bodies=bodies,
         public_url=settings.public_url,
+        spans=spans,
     )
     objects = Objects(settings.objects)
     files = FileDesk(
@@ -149,3 +151,5 @@ async def run(settings: GatewaySettings) -> None:
         await producer.stop()
         await objects.close()
         await connection.aclose()
+        if spans:
+            spans.close()

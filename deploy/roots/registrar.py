@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 async def run(settings: RegistrarSettings) -> None:
     """Run until SIGTERM."""
-    telemetry.configure(settings.name, settings.metrics_port)
+    telemetry.configure(settings.name, settings.metrics_port, "registrar")
     keys = read_keys(settings.keys)
     producer = kafka.producer(settings.kafka, settings.name)
     await producer.start()

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.bus import kafka, redis, telemetry
+from broker.bus import kafka, redis, telemetry, tracing
 from broker.bus.keys import KeyOpener, KeySigner, Sealer, read_keys
 from broker.bus.lots import Packer
 from broker.bus.objects import Objects
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 async def run(settings: WorkerSettings) -> None:
     """Run until SIGTERM; an error ends the process, and whoever keeps it starts it again."""
-    telemetry.configure(settings.name, settings.metrics_port)
+    telemetry.configure(settings.name, settings.metrics_port, "worker")
+    spans = tracing.connect(settings.otlp, role="worker", process=settings.name)
     keys, registrar = read_keys(settings.keys), read_keys(settings.registrar)
     connection = redis.connect(settings.redis)
     stored = StoredRegistry(connection, settings.province)
@@ -50,6 +51,7 @@ async def run(settings: WorkerSettings) -> None:
         store=store,
         files=FileSender(objects=objects, suite=signer.suite),
         evidence=EvidenceWriter(party=settings.province, keys=keys, packer=packer, kafka=producer),
+        spans=spans,
     )
     lane = LaneWork(handle=handler, kafka=producer, gate=gate, lots_in_work=settings.lots_in_work)
     presence = PresenceLoop(
@@ -69,6 +71,8 @@ async def run(settings: WorkerSettings) -> None:
         await store.close()
         await objects.close()
         await connection.aclose()
+        if spans:
+            spans.close()
 
 
 def _engine(settings: WorkerSettings, lane: LaneWork, folder: Path) -> Engine:

@@ -21,6 +21,7 @@ LONG_FUNCTIONS: Final = {
     "deploy/cli/stack.py:add_to": "the command's options",
     "deploy/demo/story.py:play": "the story, told in its order",
     "deploy/roots/gateway.py:run": "a composition root",
+    "deploy/roots/worker.py:run": "a composition root",
 }
 SENTENCE_END: Final = re.compile(r"[.。](\s|$)")
 

@@ -70,10 +70,11 @@ class LaneWork:
 
     async def _run(self, record: Incoming, work: Work, finish: Callable[[], None]) -> None:
         try:
-            async for out in self._handle(record, work):
-                if not await self._sent(out):
-                    await self._put_aside(record, "replyto")
-                    break
+            with telemetry.LOT_SECONDS.time():
+                async for out in self._handle(record, work):
+                    if not await self._sent(out):
+                        await self._put_aside(record, "replyto")
+                        break
         except KafkaFailure:
             raise  # ambiguous: the process ends, is started again, and the lot comes again
         except Exception as error:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane
@@ -84,7 +85,8 @@ class LaneWork:
     async def _sent(self, out: Outgoing) -> bool:
         """Publish; False when the address is wrong: that is its sender's fault and must not stop the lane."""
         try:
-            await send(self._kafka, out.topic, out.record, partition=out.partition)
+            with telemetry.STAGE_SECONDS.labels("reply").time():
+                await send(self._kafka, out.topic, out.record, partition=out.partition)
         except (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, MessageSizeTooLargeError):
             return False
         return True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 
+from broker.bus import telemetry
 from broker.bus.kafka import KafkaFailure, consumer, end_offsets
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Watchdog:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             partitions = self._assigned()
-            if not partitions or not self._lane.takes():
+            if not partitions:
                 self._stood = {}
+                telemetry.LAG.set(0)
                 continue
             reader = consumer(self._bootstrap, "certlane-watchdog")
             try:
@@ -56,7 +58,11 @@ class Watchdog:
     async def _look(self, reader: AIOKafkaConsumer, partitions: set[int]) -> None:
         now = asyncio.get_running_loop().time()
         before, self._stood = self._stood, {}
-        for partition, end in (await end_offsets(reader, self._topic, sorted(partitions))).items():
+        ends = await end_offsets(reader, self._topic, sorted(partitions))
+        telemetry.LAG.set(sum(max(end - self._lane.brought.get(partition, end), 0) for partition, end in ends.items()))
+        if not self._lane.takes():
+            return
+        for partition, end in ends.items():
             stood, since = before.get(partition, (end, now))
             stands = self._lane.brought.get(partition, stood)
             if stands != stood or stands >= end:
