@@ -27,7 +27,7 @@ _PER_SECOND = {  # as in registry/applications.yaml
     "yct-enterprise": 5_000,
     "yct-realestate": 2_000,
     "yct-newborn": 2_000,
-    "yct-limited": 20,
+    "yct-limited": 5,
     "yct-national": 500,
 }
 SDK_NODE, SDK_APPLICATION = "31-sdk", "sdk-enterprise"
