@@ -23,7 +23,9 @@ MAX_TRACE_CHARS = 128
 RequestId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 _Name = Annotated[str, Meta(max_length=64)]
 _Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
-Hops = Annotated[dict[Annotated[str, Meta(max_length=16, pattern="^[a-z0-9_-]*$")], _Millis], Meta(max_length=16)]
+_Hop = Annotated[str, Meta(max_length=16, pattern="^[a-z0-9_-]*$")]
+Hops = Annotated[dict[_Hop, _Millis], Meta(max_length=16)]
+_AllHops = Annotated[dict[_Hop, _Millis], Meta(max_length=32)]  # the request's and the province's own
 
 
 class RequestItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,15 +77,15 @@ class ReplyItem(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True)
     application: str = ""
     digest: str = ""
     deadline: int = 0
-    message: str = ""
+    message: Annotated[str, Meta(max_length=1_024)] = ""
     data: msgspec.Raw = NO_DATA
     scenario: str = ""
     evidence: str = ""
     attempt: int = 1
     tickets: tuple[Ticket, ...] = ()
-    trace: str = ""
+    trace: Annotated[str, Meta(max_length=MAX_TRACE_CHARS)] = ""
     sources: tuple[str, ...] = ()
-    hops: dict[str, int] = msgspec.field(default_factory=dict)
+    hops: _AllHops = msgspec.field(default_factory=dict)
 
 
 T = TypeVar("T", bound=Struct)

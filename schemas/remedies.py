@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_AGAIN = "请稍后使用同一 requestId 重试"
+_AGAIN = "请稍后使用新的 requestId 重新提交"  # a final answer stays what it is under its own id
 _SCENE = "请核对 head.sceneCode 与已发布的用证清单（GET /v1/scenes）"
 _CERTIFICATE = "该证照不能使用；请持证主体向颁发机构了解情况"
 _FORMAT = "请按接口文档（/docs）核对参数值"
@@ -16,7 +16,7 @@ REMEDIES: dict[int, str] = {
     21: _CERTIFICATE,
     22: "证照已过有效期；请持证主体换领后再用",
     23: _CERTIFICATE,
-    99: "请使用同一 requestId 重试；仍失败请凭 requestId 联系节点运维人员",
+    99: "请使用新的 requestId 重新提交；仍失败请凭 requestId 联系节点运维人员",
     102: _FORMAT,
     103: "请使用 GB/T 36903 中的持证主体代码类型代码，例如 111、001",
     113: "请在 GET /v1/types 中核对证照类型代码",

@@ -147,6 +147,12 @@ class MemoryEffects(Effects):
         self._memory.marks[mark.node, mark.request_id] = (attempt + 1, digest)
         return attempt + 1
 
+    async def give_back(self, marks: Sequence[Mark]) -> None:
+        self._memory.touch()
+        for mark in marks:
+            if self._memory.codes.get(mark.code) == mark.user:
+                del self._memory.codes[mark.code]
+
 
 class MemoryObjects(Objects):
     """Sealed files in a dictionary; `away` plays an outage, `gate` holds what is written."""

@@ -82,6 +82,13 @@ class Decisions:
                 _unexpired(cases)
                 return Decided({}, [])
 
+    async def give_back(self, cases: Sequence[Case]) -> None:
+        """The codes of these cases are not used up: the store could not say anything of them, or knows no such code."""
+        marks = [mark for mark in map(_mark, cases) if mark.code]
+        if marks:
+            with contextlib.suppress(*RedisFailure):  # then they stay used, which gives nothing away
+                await self._effects.give_back(marks)
+
     def _judge(self, cases: Sequence[Case]) -> list[tuple[Case, Grant | Refusal]]:
         now, snapshot = now_ms(), self._registry.snapshot
         if snapshot is None or not self._registry.fresh(now):

@@ -53,6 +53,14 @@ return out
 """
 
 
+# KEYS: codes. ARGV: whose each is.
+_GIVE_BACK = """
+for i, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[i] then redis.call('DEL', key) end
+end
+"""
+
+
 class EpochError(Exception):
     """Redis is not the one the snapshot was read from: nothing was taken, verify again and judge again."""
 
@@ -82,6 +90,7 @@ class Effects:
     def __init__(self, redis: Redis, province: str) -> None:
         self._base = prefix(province)
         self._take = redis.register_script(_TAKE)
+        self._give_back = redis.register_script(_GIVE_BACK)
 
     async def take(
         self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark]
@@ -105,3 +114,8 @@ class Effects:
         if answer == b"replayed":
             raise ReplayedError
         return list(answer)
+
+    async def give_back(self, marks: Sequence[Mark]) -> None:
+        """Let these codes be used again: nobody learned anything from them. Safe to repeat; raises RedisError."""
+        keys = [f"{self._base}code:{mark.code}" for mark in marks]
+        await self._give_back(keys=keys, args=[mark.user for mark in marks])

@@ -39,6 +39,9 @@ class Gathering:
         self._waiting = set(self._asks)
         self._sending: set[asyncio.Task[list[Outcome]]] = set()
         self._turn = asyncio.Semaphore(_FILES_AT_ONCE)
+        self._turns: set[asyncio.Task[list[Outcome]]] = (
+            set()
+        )  # that hold one: until their outcome has been taken from us
 
     async def outcomes(self) -> AsyncGenerator[list[Outcome], None]:
         """What has come together; what the store cannot answer is unreachable (7001)."""
@@ -59,6 +62,9 @@ class Gathering:
                 self._sending -= done
                 reading = None if reading in done else reading
                 yield [outcome for task in done for outcome in task.result()]
+                for task in done & self._turns:
+                    self._turns.discard(task)
+                    self._turn.release()
         finally:
             await _ended([*self._sending, *([reading] if reading else [])])
 
@@ -108,7 +114,9 @@ class Gathering:
         """One item's files, when it is its turn and before its deadline."""
         result: Released | Refusal
         try:
-            async with asyncio.timeout((self._taken[key].case.item.deadline - now_ms()) / 1000), self._turn:
+            async with asyncio.timeout((self._taken[key].case.item.deadline - now_ms()) / 1000):
+                await self._turn.acquire()
+                self._turns.add(_this())
                 result = await deliver(shipment, store=self._store, files=self._files)
         except TimeoutError:
             result = Refusal(statuses.UNREACHABLE, "file")
@@ -121,6 +129,12 @@ class Gathering:
         elif isinstance(result, Released) and item.used:
             result = Refusal(statuses.CODE_USED, "code")
         return Outcome(item.case, result, item.grant.scenario, item.attempt, {**self._hops, "fetched": now})
+
+
+def _this() -> asyncio.Task[list[Outcome]]:
+    task: asyncio.Task[list[Outcome]] | None = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 async def _ended(tasks: Sequence[asyncio.Task[list[Outcome]]]) -> None:

@@ -24,7 +24,7 @@ from workers.opening import NOT_NAMED, NOT_TYPED, Opened, Read, closed_record, o
 from workers.outcome import Outcome, detail_of, reply_item
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workers.stores.port import Store
 
 _MAX_REPLY_BYTES = 500 * 1024
+_NOTHING_LEARNED = (statuses.UNREACHABLE, statuses.OTHER, statuses.CODE_UNKNOWN)  # of a service code
 
 
 class Handler:
@@ -59,7 +60,7 @@ class Handler:
         self._store, self._files, self._evidence, self._spans = store, files, evidence, spans
         self._decisions = Decisions(province=province, registry=registry, effects=effects)
 
-    async def __call__(self, record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
+    async def __call__(self, record: Incoming, work: Work) -> AsyncGenerator[Outgoing, None]:
         """Reply lots, each yielded after its evidence is durable; a lot that is refused as a whole goes aside."""
         hops = {"lane": record.appended_ms, "opened": now_ms()}
         try:
@@ -76,6 +77,7 @@ class Handler:
             gathering = Gathering(taken, province=self._province, store=self._store, files=self._files, hops=hops)
             async with aclosing(gathering.outcomes()) as gathered:
                 async for outcomes in gathered:
+                    await self._decisions.give_back([one.case for one in outcomes if one.status in _NOTHING_LEARNED])
                     async for out in self._reply(opened, outcomes, work):
                         yield out
         except LotError as error:

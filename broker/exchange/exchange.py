@@ -15,17 +15,16 @@ from broker.bus.redis import RedisFailure
 from broker.exchange.errors import ConflictError, GoneError, NonceError, RateError, UnavailableError
 from broker.exchange.flights import Bounds, Flight, Flights
 from broker.exchange.ledger import Claim, Claimed, EpochError, RebuildingError
+from broker.exchange.looks import Looks
 from broker.exchange.state import Answer, Missing, State
 from schemas.items import encode
-from schemas.lot import LotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from broker.bus.lots import Lane
-    from broker.exchange.ledger import Known, Ledger, Pointer
+    from broker.exchange.ledger import Ledger
     from broker.exchange.replies import ReplyOpener
-    from broker.exchange.state import Part
     from schemas.items import RequestItem
 
 _ACCEPT_SECONDS = 1.0  # a caller who does not wait is still told whether Kafka has the request
@@ -60,15 +59,17 @@ class Exchange:
         home: Callable[[], int],
         staffed: Callable[[str], bool],
     ) -> None:
-        self._ledger, self._lanes, self._opener, self._staffed = ledger, lanes, opener, staffed
+        self._ledger, self._lanes, self._staffed = ledger, lanes, staffed
+        self._looks = Looks(ledger, opener)
         self._incarnation, self._home = incarnation, home
         self._claims: Greedy[Claim, Claimed] = Greedy(self._claim_all, max_items=_CLAIMS_A_CALL)
         self._sent: Greedy[str, None] = Greedy(self._sent_all, max_items=_CLAIMS_A_CALL)
         self._settling: set[asyncio.Task[None]] = set()
+        self._unsaid: set[str] = set()  # durable in Kafka, and the book could not be told
         self._hot: dict[str, int] = {}  # applications whose rate is used up, and until when (unix ms)
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.flights = Flights(bounds)
-        self.joined: dict[str, asyncio.Event] = {}
+        self.joined: dict[str, set[asyncio.Event]] = {}
 
     async def ask(self, asking: Asking, *, wait_seconds: float) -> State:
         """Publish a request and wait for its end; the same id and digest again joins the first.
@@ -102,10 +103,10 @@ class Exchange:
 
     async def look(self, request_id: str, application: str) -> State | None:
         """The state of a request, None when unknown or not this application's; raises GoneError, UnavailableError."""
-        known = await self._find(request_id)
+        known = await self._looks.find(request_id)
         if known is None or known.application != application:
             return None
-        return await self._conclude(known)
+        return await self._looks.conclude(known)
 
     def close(self) -> None:
         """Let nobody wait any longer: each caller is told what is known."""
@@ -136,24 +137,23 @@ class Exchange:
 
     async def _settle(self, request_id: str) -> None:
         """End a flight as the book says; there is no other way to say that a part has expired."""
+        flight = self.flights.get(request_id)
+        if flight is None:
+            return
         try:
-            known = await self._find(request_id)
-            parts = (await self._conclude(known)).parts if known else {}
-        except (GoneError, UnavailableError):
+            known = await self._looks.find(request_id)
+            parts = (await self._looks.conclude(known, flight.parts)).parts if known else {}
+        except GoneError:  # answered, and not to be opened any more: a look says so
+            if self.flights.drop(request_id) and not flight.ended.done():
+                flight.ended.set_result(None)
+            return
+        except UnavailableError:
             parts = {}
         for province, part in parts.items():
             if part is not Missing.PENDING:
                 self.flights.take(request_id, province, part)
         if flight := self.flights.get(request_id):
             self.flights.remind(flight)
-
-    async def _find(self, request_id: str) -> Known | None:
-        try:
-            return await self._ledger.find(request_id)
-        except RebuildingError as error:
-            raise UnavailableError("answers") from error
-        except RedisFailure as error:
-            raise UnavailableError("redis", retry_after=1) from error
 
     async def _claimed(self, claim: Claim) -> Claimed:
         try:
@@ -214,7 +214,18 @@ class Exchange:
 
     def _note_sent(self, request_id: str, done: asyncio.Future[Any]) -> None:
         if not done.cancelled() and done.exception() is None and self.flights.get(request_id):
-            self._sent.put(request_id)
+            self._sent.put(request_id).add_done_callback(lambda said: self._note_said(request_id, said))
+
+    def _note_said(self, request_id: str, said: asyncio.Future[None]) -> None:
+        if said.cancelled() or said.exception() is not None:
+            self._unsaid.add(request_id)
+
+    async def say_again(self) -> None:
+        """Tell the book what it could not be told before; raises RedisError."""
+        left = [request_id for request_id in self._unsaid if self.flights.get(request_id)]
+        if left:
+            await self._ledger.sent(left)
+        self._unsaid.clear()
 
     async def _sent_all(self, request_ids: list[str]) -> Sequence[None]:
         await self._ledger.sent(request_ids)
@@ -241,44 +252,26 @@ class Exchange:
 
     async def _follow(self, request_id: str, ends: float) -> State:
         """Wait for the end of a request that another instance, or an earlier call, began."""
-        event = self.joined.setdefault(request_id, asyncio.Event())
+        event = asyncio.Event()
+        self.joined.setdefault(request_id, set()).add(event)
         try:
             while True:
                 event.clear()
-                known = await self._find(request_id)
+                known = await self._looks.find(request_id)
                 if known is None:
                     raise UnavailableError("answers")
-                state = await self._conclude(known)
                 left = ends - asyncio.get_running_loop().time()
-                if state.final:
-                    return state
-                if left <= 0 or self._closing.done():
-                    if known.sent:
-                        return state
+                over = left <= 0 or self._closing.done()
+                if known.final or (over and known.sent):  # answers are opened once, for who is told of them
+                    return await self._looks.conclude(known)
+                if over:
                     raise UnavailableError("kafka", known=False)  # its instance may have died before it was sent
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(event.wait(), min(left, _LOOK_SECONDS))
         finally:
-            self.joined.pop(request_id, None)
-
-    async def _conclude(self, known: Known) -> State:
-        """Every part as the book has it: an answer is opened, a part without one has expired once all was read."""
-        missing = Missing.EXPIRED if known.drained_ms > known.deadline_ms else Missing.PENDING
-        parts: dict[str, Part] = dict.fromkeys(known.provinces, missing)
-        for province, pointer in known.parts.items():
-            parts[province] = await self._opened(pointer) if pointer else Missing.UNAVAILABLE
-        return State(known.deadline_ms, parts)
-
-    async def _opened(self, pointer: Pointer) -> Answer:
-        try:
-            record = await self._ledger.lot(pointer.lot_id)
-            if record is None:
-                raise GoneError
-            return self._opener.open(record, pointer.appended_ms)[1][pointer.place]
-        except RedisFailure as error:
-            raise UnavailableError("redis", retry_after=1) from error
-        except LotError as error:  # its key was revoked meanwhile
-            raise GoneError from error
+            self.joined[request_id].discard(event)
+            if not self.joined[request_id]:
+                del self.joined[request_id]
 
 
 async def _by_any(sends: list[asyncio.Future[int]]) -> None:

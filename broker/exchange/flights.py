@@ -41,9 +41,10 @@ class Flight(NamedTuple):
 
     @property
     def entry(self) -> Claim:
-        """The claim as the book should have it: with every province that is known not to have been asked."""
+        """The claim as the book should have it: durable or not, with every province that was not asked."""
         away = tuple(one for one, part in self.parts.items() if part is Missing.UNAVAILABLE)
-        return self.claim._replace(away=away)
+        sent = self.sent.done() and not self.sent.cancelled() and self.sent.exception() is None
+        return self.claim._replace(away=away, sent=sent)
 
 
 class Flights:

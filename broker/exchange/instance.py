@@ -120,6 +120,7 @@ class Instance:
             try:
                 await self._check_epoch()
                 await self._keep_leases()
+                await self.exchange.say_again()
                 self.whole = await self._ledger.rebuilt_count() >= LANE_PARTITIONS
                 self.redis_away = await self._ledger.away()
             except (*RedisFailure, EpochError) as error:
@@ -216,7 +217,7 @@ class Instance:
                     await pushes.subscribe(channel)
                     while True:
                         push = await pushes.get_message(ignore_subscribe_messages=True, timeout=_TICK_SECONDS)
-                        if push and (event := self.exchange.joined.get(push["data"].decode())):
+                        for event in self.exchange.joined.get(push["data"].decode(), ()) if push else ():
                             event.set()
             except RedisFailure:
                 await asyncio.sleep(_TICK_SECONDS)

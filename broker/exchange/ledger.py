@@ -159,11 +159,11 @@ redis.call('HSET', KEYS[1] .. 'rebuilt', ARGV[2], ARGV[1])
 """
 
 # ARGV: epoch, home partition, incarnation, now, then of each item id, digest, deadline, provinces, those without an
-# agent, application.
+# agent, application, "1" when it is durable in Kafka.
 _REWRITE = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
-for n = 5, #ARGV, 6 do
+for n = 5, #ARGV, 7 do
   local key = base .. 'req:' .. ARGV[n]
   if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
     redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 't', ARGV[4], 'p', ARGV[2])
@@ -172,6 +172,8 @@ for n = 5, #ARGV, 6 do
   end
   if redis.call('HGET', key, 'd') == ARGV[n + 1] then  -- also where a reply has brought it back before us
     for p in string.gmatch(ARGV[n + 4], '[^,]+') do redis.call('HSETNX', key, 'a' .. p, '-') end
+    if redis.call('HGET', key, 'i') == '' then redis.call('HSET', key, 'i', ARGV[3], 't', ARGV[4]) end
+    if ARGV[n + 6] == '1' then redis.call('HSET', key, 's', '1') end
   end
 end
 return 1
@@ -191,6 +193,7 @@ class Claim(NamedTuple):
     away: tuple[str, ...] = ()
     per_second: int = 0
     nonce: str = ""
+    sent: bool = False  # durable in Kafka, as far as we know
 
 
 class Claimed(NamedTuple):
@@ -246,6 +249,15 @@ class Known(NamedTuple):
     parts: dict[str, Pointer | None]  # None: it had no agent
     sent: bool
     drained_ms: int  # how far all of its reply partitions were read
+
+    @property
+    def expired(self) -> bool:
+        """Whether a part without an end has none: everything was read past the deadline."""
+        return self.drained_ms > self.deadline_ms
+
+    @property
+    def final(self) -> bool:
+        return self.expired or len(self.parts) == len(self.provinces)
 
 
 _lot_encode = msgspec.msgpack.Encoder().encode
@@ -316,7 +328,7 @@ class Ledger:
         args: list[str | bytes | int] = [epoch, partition, incarnation, now_ms()]
         for one in claims:
             args += [one.request_id, one.digest, one.deadline_ms]
-            args += [",".join(one.provinces), ",".join(one.away), one.application]
+            args += [",".join(one.provinces), ",".join(one.away), one.application, int(one.sent)]
         if await self._rewrite(keys=[self.base], args=args) == b"epoch":
             raise EpochError
 

@@ -21,9 +21,12 @@ from schemas.topics import PRESENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiokafka import AIOKafkaConsumer
+
     from broker.registry.snapshot import Snapshot
 
 _POLL_MS = 200
+_FRESH_MS = 1_000
 _MAX_BEAT_BYTES = 8_192
 _decode = msgspec.json.Decoder(Presence).decode
 
@@ -67,6 +70,17 @@ class Roll:
         return self.ready(province) > 0
 
 
+async def _at_end(reader: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    """Whether a fetch without error has said within the last second that there is no more: an empty poll says nothing.
+
+    While Kafka is away, or has no leader for the topic, nobody's silence is counted.
+    """
+    polled = reader.last_poll_timestamp(tp)
+    if polled is None or now_ms() - polled > _FRESH_MS:
+        return False
+    return bool(await reader.position(tp) >= (reader.highwater(tp) or 0))
+
+
 class PresenceReader:
     """Keeps the roll from the presence topic; believes a beat only by its province's signature."""
 
@@ -88,7 +102,7 @@ class PresenceReader:
                 for record in records:
                     if beat := self._verified(record.value or b"", record.timestamp):
                         self.roll.hear(beat, now)
-                if not records or now_ms() - records[-1].timestamp < CLOCK_TOLERANCE_MS:  # else there is more to come
+                if await _at_end(reader, tp):
                     self.roll.read_to_end(now)
                 for province in PROVINCES:
                     telemetry.READY_AGENTS.labels(province).set(self.roll.ready(province))

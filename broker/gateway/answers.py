@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _JSON, _PROBLEM = "application/json", "application/problem+json"
+_FILE_URL = re.compile(rb'("fileUrl"\s*:\s*)"([0-9a-f]{32})"')  # a province may write white space
 
 # HTTP status -> title and what to do next
 PROBLEMS: dict[int, tuple[str, str]] = {
@@ -112,9 +114,15 @@ def answered(
     if told.data is not None:
         body["data"] = told.data
     content = _encode(body)
-    for name, address in links.items():
-        content = content.replace(f'"fileUrl":"{name}"'.encode(), f'"fileUrl":"{address}"'.encode())
+    if links:
+        content = _FILE_URL.sub(lambda found: _addressed(found, links), content)
     return Response(content, http, None if deadline_ms is None else _later(request_id), _JSON)
+
+
+def _addressed(found: re.Match[bytes], links: Mapping[str, str]) -> bytes:
+    """The address in the place of the name that stands here; a name of no file of ours stays."""
+    address = links.get(found[2].decode())
+    return found[0] if address is None else found[1] + b'"' + address.encode() + b'"'
 
 
 def _later(request_id: str) -> dict[str, str]:

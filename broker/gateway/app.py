@@ -56,8 +56,8 @@ def build(
         routes=[
             *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in INTERFACES.values()),
             Route("/v1/requests/{request_id}", _in_dialect(desk.look), methods=["GET"]),
-            Route("/v1/scenes", offers.scenes, methods=["GET"]),
-            Route("/v1/types", offers.types, methods=["GET"]),
+            Route("/v1/scenes", _in_dialect(offers.scenes), methods=["GET"]),
+            Route("/v1/types", _in_dialect(offers.types), methods=["GET"]),
             Route("/v1/files/{ticket}", files.download, methods=["GET"]),
             Route("/oauth2/token", token.grant, methods=["POST"]),
             Route("/livez", livez),
@@ -117,10 +117,10 @@ async def _on_http(_: Request, error: Exception) -> Response:
     return problem(Problem(http, statuses.OTHER, headers=error.headers))
 
 
-async def _on_unavailable(_: Request, _error: Exception) -> Response:
-    return problem(Problem(503, statuses.UNREACHABLE, headers={"Retry-After": "2"}))
+async def _on_unavailable(request: Request, _error: Exception) -> Response:
+    return _spoken(request, problem(Problem(503, statuses.UNREACHABLE, headers={"Retry-After": "2"})))
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     telemetry.log.error("defect", error, interface=request.url.path if request.url.path in _PATHS else "?")
-    return problem(Problem(500, statuses.OTHER))
+    return _spoken(request, problem(Problem(500, statuses.OTHER)))

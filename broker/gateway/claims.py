@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SPENT = b"spent"
 _KEPT_MS = 600_000  # after the ticket's end: a download that began in time may end after it
+_CLAIM_MS = 120_000  # longer than a last segment takes; a process that dies meanwhile gives nothing back
 _GRACE_SECONDS = 2.0  # who broke a download off and asks again may be faster than we notice the break
 _LOOK_SECONDS = 0.05
 
@@ -51,7 +52,7 @@ class Claims:
         key, token = self._prefix + ticket.address, uuid.uuid4().hex
 
         async def other() -> Any:
-            found = await self._redis.set(key, token, nx=True, get=True, pxat=ticket.expires + _KEPT_MS)
+            found = await self._redis.set(key, token, nx=True, get=True, px=_CLAIM_MS)
             return None if found == token.encode() else found  # ours: the command was sent twice
 
         await _patiently(other)
@@ -63,7 +64,7 @@ class Claims:
 
     async def spend(self, ticket: Ticket) -> None:
         """The file was fetched for good."""
-        await self._redis.set(self._prefix + ticket.address, _SPENT, xx=True, keepttl=True)
+        await self._redis.set(self._prefix + ticket.address, _SPENT, pxat=ticket.expires + _KEPT_MS)
 
 
 async def _patiently(holder: Callable[[], Awaitable[Any]]) -> None:

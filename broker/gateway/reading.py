@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from broker.gateway.answers import Problem
@@ -10,6 +11,8 @@ from schemas import statuses
 from schemas.lot import MAX_DEADLINE_AHEAD_MS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
 
     from broker.gateway.body import HttpHead
@@ -19,38 +22,48 @@ DEFAULT_WAIT_SECONDS = 5.0
 MAX_WAIT_SECONDS = 60.0
 DEFAULT_DEADLINE_MS = 60_000
 LARGE_BODY_BYTES = 256 * 1024
-_LARGE_BODIES = 8  # at once: what callers may make us hold in memory is bounded
+_BUDGET_BYTES = 256 << 20  # what callers may make us hold in memory is bounded
 _BODY_SECONDS = 30.0
 _HEX = frozenset("0123456789abcdef")
 
 
 class BodyReader:
-    """Reads bodies; of large ones only so many at a time."""
+    """Reads bodies; all large ones together take no more memory than the budget."""
 
-    def __init__(self) -> None:
-        self._large = asyncio.Semaphore(_LARGE_BODIES)
+    def __init__(self, budget_bytes: int = _BUDGET_BYTES) -> None:
+        self._left = budget_bytes
 
-    async def read(self, request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-        """The body, at most so long whatever its length header says; raises Problem(413), Problem(400)."""
+    @asynccontextmanager
+    async def reading(self, request: Request, max_bytes: int = MAX_BODY_BYTES) -> AsyncIterator[bytes]:
+        """The body, at most so long whatever its length header says, counted for as long as it is needed.
+
+        Raises Problem(413); Problem(400) when it does not come in time; Problem(503) when there is no room for it.
+        """
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > max_bytes:
             raise Problem(413, statuses.OTHER)
-        out = bytearray()
-        held = False
+        taken, out = 0, bytearray()
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                async for part in request.stream():
-                    out += part
-                    if len(out) > max_bytes:
-                        raise Problem(413, statuses.OTHER)
-                    if not held and len(out) > LARGE_BODY_BYTES:
-                        held = await self._large.acquire()
-        except TimeoutError as error:
-            raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers={"Connection": "close"}) from error
+            try:
+                async with asyncio.timeout(_BODY_SECONDS):
+                    async for part in request.stream():
+                        out += part
+                        if len(out) > max_bytes:
+                            raise Problem(413, statuses.OTHER)
+                        if not taken and len(out) > LARGE_BODY_BYTES:
+                            taken = self._take(max_bytes)
+            except TimeoutError as error:
+                late = {"Connection": "close"}
+                raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers=late) from error
+            yield bytes(out)
         finally:
-            if held:
-                self._large.release()
-        return bytes(out)
+            self._left += taken
+
+    def _take(self, size: int) -> int:
+        if size > self._left:
+            raise Problem(503, statuses.UNREACHABLE, "大请求过多，请稍后重试", headers={"Retry-After": "2"})
+        self._left -= size
+        return size
 
 
 def is_json(request: Request) -> bool:

@@ -90,8 +90,8 @@ class Desk:
             raise too_fast(application)
         if not is_json(request):
             raise Problem(415, statuses.OTHER)
-        raw = await self._bodies.read(request)
-        head, data, form, refused = await _read(raw, interface)
+        async with self._bodies.reading(request) as raw:
+            head, data, form, refused = await _read(raw, interface)
         request_id = request_id_of(head)
         if not request_id:
             refused = RefusedError(statuses.REQUIRED_EMPTY, "请填写 head.requestId（32 位十六进制）")

@@ -45,8 +45,8 @@ class TokenEndpoint:
 
     async def grant(self, request: Request) -> Response:
         """A token for a good assertion, each assertion once."""
-        raw = await self._bodies.read(request, _MAX_FORM_BYTES)
-        form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
+        async with self._bodies.reading(request, _MAX_FORM_BYTES) as raw:
+            form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
         if form.get("grant_type") != "client_credentials":
             return _oauth_error(400, "unsupported_grant_type", "grant_type 应为 client_credentials")
         if form.get("client_assertion_type") != ASSERTION_TYPE:

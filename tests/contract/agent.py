@@ -12,7 +12,7 @@ from tests.contract.agents import Script, make_engine
 from workers.engine.lane import LaneWork
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from broker.bus.kafka import Incoming, Outgoing
     from workers.engine.port import Work
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def main(kind: str, bootstrap: str, topic: str) -> None:
     script = Script(f"{topic}.reply", b"held")
 
-    async def handle(record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
+    async def handle(record: Incoming, work: Work) -> AsyncGenerator[Outgoing, None]:
         async for out in script.handle(record, work):
             yield out
         sys.stdout.write(f"finished {record.value.decode()}\n")

@@ -18,7 +18,7 @@ from workers.engine.faust import FaustEngine
 from workers.engine.lane import LaneWork
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from aiokafka import AIOKafkaProducer
 
@@ -55,7 +55,7 @@ class Script:
         for one in self._waiting[:count]:
             one.set()
 
-    async def handle(self, record: Incoming, work: Work) -> AsyncIterator[Outgoing]:
+    async def handle(self, record: Incoming, work: Work) -> AsyncGenerator[Outgoing, None]:
         self.began.append(record.value)
         self.active += 1
         self.most = max(self.most, self.active)

@@ -238,3 +238,14 @@ async def test_of_two_with_one_code_one_gets_it(real: Effects, connection: Redis
         lots = ([mark(code=code) for code in codes] for _ in range(2))
         first, second = await asyncio.gather(*(take(one, *lot) for one, lot in zip((real, other), lots, strict=True)))
         assert all({a, b} == {1, CODE_USED} for a, b in zip(first, second, strict=True))
+
+
+async def test_a_code_is_given_back(effects: Effects) -> None:
+    """A code that is given back may be used by another request, and nobody gives back what another one has used."""
+    one, other = mark(code="c" * 64), mark(code="c" * 64)
+    assert await take(effects, one) == [1]
+    await effects.give_back([other])
+    assert await take(effects, other) == [CODE_USED]
+    await effects.give_back([one])
+    assert await take(effects, other) == [1]
+    assert await take(effects, one) == [CODE_USED]

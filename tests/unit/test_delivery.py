@@ -322,7 +322,7 @@ async def test_lot_that_is_left_between_two_replies() -> None:
     out = province.handler(province.lot([request(1, "I2"), request(2, "I2")]), Work())
     await anext(out)
     assert store.reading == 1
-    await out.aclose()  # type: ignore[attr-defined]
+    await out.aclose()
     assert store.reading == 0
 
 

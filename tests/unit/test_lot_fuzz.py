@@ -119,8 +119,10 @@ def test_signed_nonsense(payload: bytes) -> None:
 def test_seal_header_nonsense(name: str, value: object) -> None:
     """Whatever a registered sender writes into a member of the protected header is refused with a reason."""
     try:
-        msgspec.json.encode(value)
+        written = msgspec.json.encode(value)
     except OverflowError:
+        return
+    if name == "crit" and written == b"null":  # also infinity: no value is as good as no member
         return
     members = {name: value} if name != "to" else {"to": PROVINCE, "from": value}
     assert not opens(lot_by_hand(b"\0\0\0\1" + bytes(16) + b"x", ED.digest(b"\0" + bytes(16) + b"x"), 1, **members))

@@ -167,7 +167,8 @@ def test_media_types(kind: str, *, right: bool) -> None:
 
 async def read(made: Request, reader: BodyReader | None = None) -> bytes:
     async with asyncio.timeout(60):
-        return await (reader or BodyReader()).read(made)
+        async with (reader or BodyReader()).reading(made) as body:
+            return body
 
 
 async def test_a_body_in_parts() -> None:
@@ -207,28 +208,50 @@ LARGE: Final = [bytes(LARGE_BODY_BYTES + 1), b"x"]
 AT_ONCE: Final = 8
 
 
+def of_eight() -> BodyReader:
+    """A reader with room for eight large bodies."""
+    return BodyReader(AT_ONCE * MAX_BODY_BYTES)
+
+
 async def turns(count: int = 200) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def test_large_bodies_at_once() -> None:
-    """Of large bodies only eight are held at a time, small ones pass them, and the others follow when one is done."""
-    reader, gate = BodyReader(), asyncio.Event()
+    """When there is no room for one more large body it is told so at once (503), and small ones pass."""
+    reader, gate = of_eight(), asyncio.Event()
     held = [asyncio.ensure_future(read(request(parts=LARGE, gate=gate), reader)) for _ in range(AT_ONCE)]
     await turns()
-    ninth = asyncio.ensure_future(read(request(parts=LARGE), reader))
-    await turns()
-    assert not ninth.done()
+    with pytest.raises(Problem) as error:
+        await read(request(parts=LARGE), reader)
+    assert (error.value.http, error.value.status, error.value.headers["Retry-After"]) == (503, 7001, "2")
     assert await read(request(parts=[b"small"]), reader) == b"small"
     gate.set()
-    for body in await asyncio.gather(*held, ninth):
+    for body in await asyncio.gather(*held):
         assert len(body) == LARGE_BODY_BYTES + 2
+    assert len(await read(request(parts=LARGE), reader)) == LARGE_BODY_BYTES + 2
 
 
-async def test_places_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large body that is refused, or whose caller goes away, leaves its place to the next."""
-    reader = BodyReader()
+async def test_a_body_counts_until_it_is_done_with() -> None:
+    """A large body takes its room for as long as somebody works with it, and not only while it comes."""
+    reader = BodyReader(MAX_BODY_BYTES)
+    async with reader.reading(request(parts=LARGE)):
+        with pytest.raises(Problem):
+            await read(request(parts=LARGE), reader)
+    assert len(await read(request(parts=LARGE), reader)) == LARGE_BODY_BYTES + 2
+
+
+async def test_an_error_of_the_reader_is_its_own() -> None:
+    """A time-out of whoever works with a body is not told as a body that came too late."""
+    with pytest.raises(TimeoutError):
+        async with BodyReader().reading(request(parts=[b"x"])):
+            raise TimeoutError
+
+
+async def test_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large body that is refused, or whose caller goes away, leaves its room to the next."""
+    reader = of_eight()
     monkeypatch.setattr(reading, "_BODY_SECONDS", 0.05)
     for _ in range(2 * AT_ONCE):
         with pytest.raises(Problem):
@@ -242,18 +265,4 @@ async def test_places_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-    assert len(await read(request(parts=LARGE), reader)) == LARGE_BODY_BYTES + 2
-
-
-async def test_waiting_for_a_place_counts_as_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits too long for a place among the large bodies is told so, and takes nobody's place."""
-    reader, gate = BodyReader(), asyncio.Event()
-    held = [asyncio.ensure_future(read(request(parts=LARGE, gate=gate), reader)) for _ in range(AT_ONCE)]
-    await turns()
-    monkeypatch.setattr(reading, "_BODY_SECONDS", 0.05)
-    with pytest.raises(Problem):
-        await read(request(parts=LARGE), reader)
-    monkeypatch.undo()
-    gate.set()
-    await asyncio.gather(*held)
     assert len(await read(request(parts=LARGE), reader)) == LARGE_BODY_BYTES + 2

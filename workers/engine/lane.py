@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
@@ -71,10 +72,11 @@ class LaneWork:
     async def _run(self, record: Incoming, work: Work, finish: Callable[[], None]) -> None:
         try:
             with telemetry.LOT_SECONDS.time():
-                async for out in self._handle(record, work):
-                    if not await self._sent(out):
-                        await self._put_aside(record, "replyto")
-                        break
+                async with aclosing(self._handle(record, work)) as handled:  # what it began ends before we finish
+                    async for out in handled:
+                        if not await self._sent(out):
+                            await self._put_aside(record, "replyto")
+                            break
         except KafkaFailure:
             raise  # ambiguous: the process ends, is started again, and the lot comes again
         except Exception as error:  # noqa: BLE001  # the outermost loop: a defect of ours must not stop the lane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from broker.bus.kafka import Incoming, Outgoing
@@ -17,7 +17,7 @@ class Work:
         self.recording = False
 
 
-Handle = Callable[[Incoming, Work], AsyncIterator[Outgoing]]
+Handle = Callable[[Incoming, Work], AsyncGenerator[Outgoing, None]]
 
 
 class Engine(Protocol):
