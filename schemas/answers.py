@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
@@ -105,11 +106,25 @@ class CodeHolder(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True
     expire_time: int
 
 
+class SourceState(StrEnum):
+    """What became of asking one province (DOMAIN §3.4)."""
+
+    ANSWERED = "answered"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    LATE = "late"
+    UNAVAILABLE = "unavailable"
+
+
+MISSING: Final = frozenset({SourceState.LATE, SourceState.UNAVAILABLE})
+"""States of a province of which nobody knows what it has."""
+
+
 class Source(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One province that was asked: `state` is answered, empty, refused, late or unavailable (DOMAIN §3.4)."""
+    """One province that was asked, and what became of it."""
 
     region_code: str
-    state: str
+    state: SourceState
     status: int
     message: str
     elapsed_ms: int | None = None

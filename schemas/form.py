@@ -75,9 +75,8 @@ def normalised(data: Asked) -> Asked:
     Raises RefusedError 4004, 102. A file's digest costs some milliseconds a megabyte.
     """
     if isinstance(data, VerifyFileRequest):
-        return _digested(data)
-    if isinstance(data, VerifyCodeRequest):
-        return replace(data, code=data.code.strip()) if data.code else data
+        data = _digested(data)
+    data = _trimmed(data)
     code = getattr(data, "holder_code", None)
     if not code or getattr(data, "holder_type_code", None) != CITIZEN_ID_TYPE:
         return data
@@ -87,6 +86,13 @@ def normalised(data: Asked) -> Asked:
         raise RefusedError(CITIZEN_ID_WRONG, "请核对 data.certificateHolderCode") from error
 
 
+def _trimmed(data: Asked) -> Asked:
+    """Without the white space around its values: scanners and forms leave line ends there."""
+    texts = {name: value for name in data.__struct_fields__ if isinstance(value := getattr(data, name), str)}
+    changed = {name: trimmed for name, value in texts.items() if (trimmed := value.strip()) != value}
+    return replace(data, **changed) if changed else data
+
+
 def _digested(data: VerifyFileRequest) -> VerifyFileRequest:
     kind = (data.content_type or "").lower()
     if not data.content or kind not in (_BASE64, DIGEST):
@@ -94,7 +100,7 @@ def _digested(data: VerifyFileRequest) -> VerifyFileRequest:
     if kind == DIGEST:
         return replace(data, content_type=DIGEST, content=data.content.strip().lower())
     try:
-        content = base64.b64decode(data.content, validate=True)
+        content = base64.b64decode("".join(data.content.split()), validate=True)  # MIME breaks its lines
     except (binascii.Error, ValueError) as error:
         raise RefusedError(BAD_VALUE, "data.content 应为 base64 编码的文件") from error
     return replace(data, content_type=DIGEST, content=sm3_hex(content))
@@ -102,8 +108,9 @@ def _digested(data: VerifyFileRequest) -> VerifyFileRequest:
 
 def check_form(interface: Interface, head: Head, data: Asked) -> Form:
     """What the request names; raises RefusedError: 12 for the first empty value, else the first that is malformed."""
-    if empty := _first_empty(interface, head, data):
-        raise RefusedError(REQUIRED_EMPTY, f"请填写 {empty}")
+    check_complete(interface, head, data)
+    _check_texts("head", head)
+    _check_texts("data", data)
     if not is_uscc(head.org_code or ""):
         raise RefusedError(USCC_WRONG, "请核对 head.orgCode")
     if not is_item_code(head.item_code or ""):
@@ -112,6 +119,20 @@ def check_form(interface: Interface, head: Head, data: Asked) -> Form:
         return Form(code=parse_service_code(data.code or ""))
     _check_values(data)
     return Form(identifier=_identifier(getattr(data, "certificate_id", None)))
+
+
+def _check_texts(place: str, part: Head | Asked) -> None:
+    """No control characters in any value: what they hide would be compared and shown otherwise than it looks."""
+    for attribute, name in zip(part.__struct_fields__, part.__struct_encode_fields__, strict=True):
+        value = getattr(part, attribute)
+        if isinstance(value, str) and not value.isprintable() and any(one < " " or one == "\x7f" for one in value):
+            raise RefusedError(BAD_VALUE, f"{place}.{name} 含有控制字符")
+
+
+def check_complete(interface: Interface, head: Head, data: Asked) -> None:
+    """Every required value is there; raises RefusedError(12) naming the first that is not."""
+    if empty := _first_empty(interface, head, data):
+        raise RefusedError(REQUIRED_EMPTY, f"请填写 {empty}")
 
 
 def _identifier(text: str | None) -> CertificateId | None:
@@ -146,15 +167,19 @@ def _check_values(data: Asked) -> None:
 def _first_empty(interface: Interface, head: Head, data: Asked) -> str:
     """The place of the first required value that is absent, null, empty or blank; "" when there is none."""
     for attribute, name in REQUIRED_HEAD:
-        if blank(getattr(head, attribute)):
+        if _empty(getattr(head, attribute)):
             return f"head.{name}"
-    if blank(purpose(head, data)):
+    if _empty(head.use_for) and _empty(data.use_for):
         return "head.useFor"
     for attributes in interface.required:
         either = attributes.split("|")
-        if all(blank(getattr(data, attribute)) for attribute in either):
+        if all(_empty(getattr(data, attribute)) for attribute in either):
             return "data." + " 或 ".join(wire_name(type(data), attribute) for attribute in either)
     return ""
+
+
+def _empty(text: str | None) -> bool:
+    return not text or text.isspace()
 
 
 def blank(text: str | None) -> bool:

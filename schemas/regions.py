@@ -1,5 +1,7 @@
 """The four provinces of the exchange (GB/T 2260; DOMAIN §5.5)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -20,7 +22,9 @@ REGIONS: Final[tuple[Region, ...]] = (
     Region(province="34", code="340000", name="安徽省"),
 )
 
-PROVINCES: Final[tuple[str, ...]] = tuple(region.province for region in REGIONS)
+BY_PROVINCE: Final[Mapping[str, Region]] = MappingProxyType({region.province: region for region in REGIONS})
+BY_CODE: Final[Mapping[str, Region]] = MappingProxyType({region.code: region for region in REGIONS})
+PROVINCES: Final[tuple[str, ...]] = tuple(BY_PROVINCE)
 
 
 def province_of_area(code: str) -> str | None:
@@ -31,4 +35,4 @@ def province_of_area(code: str) -> str | None:
     # isdigit alone is true of digits of other scripts
     if len(code) not in {6, 12} or not (code.isascii() and code.isdigit()):
         return None
-    return code[:2] if code[:2] in PROVINCES else None
+    return code[:2] if code[:2] in BY_PROVINCE else None

@@ -16,7 +16,7 @@ REMEDIES: dict[int, str] = {
     21: _CERTIFICATE,
     22: "证照已过有效期；请持证主体换领后再用",
     23: _CERTIFICATE,
-    99: "请使用新的 requestId 重新提交；仍失败请凭 requestId 联系节点运维人员",
+    99: "请按说明处理；如为系统异常，请使用新的 requestId 重新提交，仍失败请凭 requestId 联系节点运维人员",
     102: _FORMAT,
     103: "请使用 GB/T 36903 中的持证主体代码类型代码，例如 111、001",
     113: "请在 GET /v1/types 中核对证照类型代码",

@@ -18,6 +18,8 @@ _PageSize = Annotated[int, Meta(ge=1, le=50)]
 
 MAX_HITS = 200  # of one search (DOMAIN §3.5, design choice)
 DEFAULT_PAGE_SIZE = 10
+DEFAULT_DEADLINE_MS = 60_000  # after a request came in, unless it says otherwise (DESIGN §5)
+DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS = 5.0, 60.0  # for which a gateway holds the line (RFC 7240)
 DIGEST = "digest"  # the content type of a file that travels as its SM3 alone
 
 

@@ -103,6 +103,9 @@ UNREACHABLE = 7001
 TIMED_OUT = 7002
 PARTIAL = 7003
 
+NO_ANSWER = frozenset({OTHER, UNREACHABLE, TIMED_OUT, PARTIAL})
+"""Codes of a source that could not say what it has."""
+
 
 class RefusedError(Exception):
     """The requester's fault, with the code that says which; `detail` says what to do about it, never whose data."""

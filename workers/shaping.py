@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from schemas.answers import CertificateData, CertificateHit, CodeHolder
 from schemas.certificates import CertificateStatus
+from schemas.regions import BY_PROVINCE
 from schemas.registry import Mask
 from workers.fields import CORE, MASKS, masked_holder_code
 
@@ -95,7 +96,7 @@ def _shortened(field: SurfaceField, mask: Mask) -> SurfaceField:
 
 
 def _core_value(value: str, mask: Mask, record: CertificateRecord) -> str:
-    if mask is Mask.CITIZEN_ID:
+    if mask is Mask.CITIZEN_ID or value == record.holder_code:  # shortened in two ways it would show more than in one
         return masked_holder_code(record.holder_type_code, value)
     return MASKS[mask](value)
 
@@ -116,6 +117,6 @@ def code_holder(code: CodeRecord, whole: frozenset[str], *, once: bool, here: He
         mobile=mobile,
         code_status="VALID",
         code_type="ONE_TIME" if once else "REUSABLE",
-        issue_region=f"{here.province}0000",
+        issue_region=BY_PROVINCE[here.province].code,
         expire_time=code.expires_at,
     )

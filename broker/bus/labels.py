@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from broker.bus.families import Form, Label
+from schemas.answers import SourceState
 from schemas.interfaces import INTERFACES, Subject
 from schemas.regions import PROVINCES
 from schemas.statuses import STATUSES
@@ -29,11 +30,11 @@ _CLASSES = (
     (7003, 7003, "partial"),
 )
 _JUDGEMENTS = {
-    "ok": "answered",
-    "empty": "answered",
-    "invalid": "answered",
-    "unavailable": "unavailable",
-    "late": "unavailable",
+    "ok": SourceState.ANSWERED,
+    "empty": SourceState.ANSWERED,
+    "invalid": SourceState.ANSWERED,
+    "unavailable": SourceState.UNAVAILABLE,
+    "late": SourceState.UNAVAILABLE,
 }
 
 
@@ -42,9 +43,9 @@ def outcome_of(status: int) -> str:
     return next((name for first, last, name in _CLASSES if first <= status <= last), "other")
 
 
-def judgement_of(status: int) -> str:
+def judgement_of(status: int) -> SourceState:
     """What a province made of an item: it told what it knows, it could not, or it refused."""
-    return _JUDGEMENTS.get(outcome_of(status), "refused")
+    return _JUDGEMENTS.get(outcome_of(status), SourceState.REFUSED)
 
 
 def _interface_or_other(key: str) -> str:
@@ -54,10 +55,10 @@ def _interface_or_other(key: str) -> str:
 INTERFACE = Label("interface", tuple(INTERFACES))
 ITEM_INTERFACE = Label("interface", (*INTERFACES, "other"), fold=_interface_or_other)
 OUTCOME = Label("outcome", (*dict.fromkeys(name for *_, name in _CLASSES), "other"), fold=outcome_of)
-JUDGEMENT = Label("outcome", ("answered", "refused", "unavailable"), fold=judgement_of)
+JUDGEMENT = Label("outcome", (SourceState.ANSWERED, SourceState.REFUSED, SourceState.UNAVAILABLE), fold=judgement_of)
 STATUS = Label("status", tuple(map(str, STATUSES)))
 PROVINCE = Label("province", PROVINCES, {GATEWAY: MOST_PROVINCES, WORKER: 1})
-STATE = Label("state", ("answered", "empty", "refused", "late", "unavailable"))  # of a source (DESIGN §6)
+STATE = Label("state", tuple(SourceState))  # of a source (DESIGN §6)
 KIND = Label("kind", ("request", "reply"))
 PART = Label("part", ("redis", "kafka", "clock", "registry", "answers"))
 DOOR = Label("reason", ("rate", "lane", "agents", "files", *PART.listed))

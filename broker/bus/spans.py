@@ -30,8 +30,9 @@ from opentelemetry.trace import (
 )
 
 from broker.bus.tracing import TraceContext, read
-from schemas import statuses
+from schemas.answers import MISSING
 from schemas.interfaces import INTERFACES
+from schemas.statuses import NO_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,13 +45,11 @@ MOST_A_SECOND = 100
 _SEND_SECONDS = 2.0
 _QUEUE, _DELAY_MS = 4_096, 1_000  # two seconds' worth of requests with four sources each
 _NANOSECONDS = 1_000_000  # in a millisecond
-_FAILED = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
-_MISSING = ("late", "unavailable")
 
 # The hops in their order; a span between two of them bears the name of the later one's row, none where it is empty.
-_WAY_OUT = {"received": "", "sent": "claim", "lane": "produce"}
+_WAY_OUT = {"received": "", "lane": "produce"}
 _PROVINCE = {"lane": "", "opened": "wait in lane", "judged": "judge", "fetched": "fetch", "recorded": "record"}
-_WAY_BACK = {**dict.fromkeys(_PROVINCE, ""), "replied": "reply", "collected": "collect", "answered": "answer"}
+_WAY_BACK = {**dict.fromkeys(_PROVINCE, ""), "replied": "reply", "answered": "answer"}
 
 
 class _ChosenIds(IdGenerator):
@@ -101,12 +100,12 @@ class Spans:
             return
         about: dict[str, str | int] = {"certlane.interface": interface, "certlane.status": status}
         name = f"POST {INTERFACES[interface].path}"
-        self._span(name, here, SpanKind.SERVER, (began_ms, ended_ms), about, failed=status in _FAILED)
+        self._span(name, here, SpanKind.SERVER, (began_ms, ended_ms), about, failed=status in NO_ANSWER)
         for source in sources:
             part = here.asking(source.province)
             hops = {"received": began_ms, **source.hops, "answered": ended_ms}
             about = _about(source, interface)
-            failed = source.state in _MISSING
+            failed = source.state in MISSING
             self._span("ask", part, SpanKind.CLIENT, (began_ms, ended_ms), about, failed=failed)
             if "lane" in hops:
                 self._legs(part, _WAY_OUT, hops)
@@ -121,7 +120,7 @@ class Spans:
         here = asked.asking(part.province).child()
         known = interface if interface in INTERFACES else "other"  # a stranger may have written it
         about = _about(part, known)
-        failed = part.status in _FAILED
+        failed = part.status in NO_ANSWER
         self._span("province", here, SpanKind.SERVER, (times[0], times[-1]), about, failed=failed)
         self._legs(here, _PROVINCE, part.hops)
 

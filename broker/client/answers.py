@@ -48,6 +48,7 @@ class _Head(Struct, frozen=True, kw_only=True, rename="camel"):
     evidence: str = ""
     scenario: str = ""
     final: bool = True
+    remedy: str = ""
 
 
 class _Body(Struct, frozen=True, kw_only=True):
@@ -121,7 +122,7 @@ def refusal(got: Got) -> RefusedError:
         head.status,
         head.message,
         http=got.http,
-        remedy=body.detail,
+        remedy=body.detail or head.remedy,
         request_id=head.request_id,
         evidence=head.evidence,
         scenario=head.scenario,

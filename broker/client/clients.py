@@ -7,6 +7,7 @@ import functools
 import random
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
@@ -20,7 +21,7 @@ from broker.client.plans import Core
 from broker.client.steps import Got, Pause, Send
 from broker.client.tokens import Assertions, Tokens
 from broker.client.transfer import Transfer
-from schemas.sharing import Head
+from schemas.sharing import DEFAULT_WAIT_SECONDS, Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -33,7 +34,6 @@ R = TypeVar("R")
 
 _CONNECT_SECONDS = 3.0
 _FILE_SECONDS = 600.0  # as long as a file can be fetched (DESIGN §10)
-_WAIT_SECONDS = 5.0  # as long as a gateway holds the line by itself
 
 
 class Settings(TypedDict, total=False):
@@ -58,8 +58,8 @@ class _Client:
     def __init__(self, gateways: str | Sequence[str], told: Settings) -> None:
         """Raises ValueError without a gateway, or without either token or keys."""
         addresses = (gateways,) if isinstance(gateways, str) else tuple(gateways)
-        if not addresses:
-            raise ValueError("at least one gateway's address")
+        if not addresses or not all(one.startswith(("http://", "https://")) for one in addresses):
+            raise ValueError("gateways: at least one address, each beginning with http:// or https://")
         token, keys, application = told.get("token", ""), told.get("keys"), told.get("application", "")
         if bool(token) == (keys is not None) or (keys is not None and not application):
             raise ValueError("either token, or application and keys")
@@ -72,7 +72,7 @@ class _Client:
             gateways=Gateways(addresses),
             tokens=Tokens(given=token, assertions=assertions),
             head=told.get("head", Head()),
-            wait_seconds=told.get("wait_seconds", _WAIT_SECONDS),
+            wait_seconds=told.get("wait_seconds", DEFAULT_WAIT_SECONDS),
             deadline_seconds=told.get("deadline_seconds"),
             now=time.monotonic,
             wall_ms=now_ms,
@@ -81,12 +81,12 @@ class _Client:
 
     def _transfer(self, file: CertificateFile, to: Path, seconds: float) -> Transfer:
         """The conversation that brings this file; of one that came inline there is nothing left to ask."""
-        part = DiskPart(to, file)
+        core = self._core
+        times, part = core.times(seconds), DiskPart(to, file)
         if (content := inline(file)) is not None:
             part.restart()
             part.append(content)
-        core = self._core
-        return Transfer(file, part=part, times=core.times(seconds), renewable=core.tokens.renewable)
+        return Transfer(file, part=part, times=times, renewable=core.tokens.renewable)
 
 
 def _sending(step: Send, token: str) -> dict[str, Any]:
@@ -97,6 +97,16 @@ def _sending(step: Send, token: str) -> dict[str, Any]:
 
 def _whole(response: httpx.Response) -> Got:
     return Got(response.status_code, response.headers, response.content)
+
+
+async def _aside(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do this in a thread, as the disk may be slow; whoever is cancelled waits for it: it writes to a file."""
+    doing = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
 
 
 def _later(
@@ -145,7 +155,8 @@ class AsyncClient(_Client):
 
         Raises ClientError. A file can be fetched once, for ten minutes, by the application that asked for it.
         """
-        return await self._hold(self._transfer(file, to, deadline_seconds))
+        with closing(await _aside(self._transfer, file, to, deadline_seconds)) as transfer:
+            return await self._hold(transfer)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -181,10 +192,10 @@ class AsyncClient(_Client):
                 return
             try:
                 async for chunk in response.aiter_raw():
-                    transfer.chunk(chunk)
+                    await _aside(transfer.chunk, chunk)
             except httpx.RequestError:
                 pass  # what came stays; it goes on from there
-            transfer.closed(self._core.now())
+            await _aside(transfer.closed, self._core.now())
 
     async def _token(self, not_this: str, talk: Conversation[R]) -> str:
         tokens, now = self._core.tokens, self._core.now
@@ -221,7 +232,8 @@ class Client(_Client):
 
     def download(self, file: CertificateFile, to: Path, *, deadline_seconds: float = _FILE_SECONDS) -> Path:
         """Bring a file of an answer to this path, as the other client does."""
-        return self._hold(self._transfer(file, to, deadline_seconds))
+        with closing(self._transfer(file, to, deadline_seconds)) as transfer:
+            return self._hold(transfer)
 
     def close(self) -> None:
         self._http.close()

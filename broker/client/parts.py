@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from cryptography.hazmat.primitives import hashes
 
@@ -23,31 +23,48 @@ class DiskPart:
     def __init__(self, to: Path, file: CertificateFile) -> None:
         self._to = to
         self._path = to.with_name(f"{to.name}.{file.file_digest[:16]}.part")
-        self.size = self._path.stat().st_size if self._path.exists() else 0
-        if self.size > file.file_size:
-            self.restart()
+        self._out: BinaryIO | None = None
+        self._hash, self.size = hashes.Hash(hashes.SM3()), 0
+        if self._path.exists():
+            self._resume(file.file_size)
 
-    def append(self, chunk: bytes) -> None:
-        with self._path.open("ab") as out:
-            out.write(chunk)
+    def _resume(self, most: int) -> None:
+        """Take what is there for a beginning, unless it is longer than the file."""
+        if self._path.stat().st_size > most:
+            self.restart()
+            return
+        with self._path.open("rb") as there:
+            while chunk := there.read(_READ_BYTES):
+                self._count(chunk)
+
+    def _count(self, chunk: bytes) -> None:
+        self._hash.update(chunk)
         self.size += len(chunk)
 
+    def append(self, chunk: bytes) -> None:
+        if self._out is None:
+            self._out = self._path.open("ab")
+        self._out.write(chunk)
+        self._count(chunk)
+
     def restart(self) -> None:
+        self.close()
         self._path.unlink(missing_ok=True)
-        self.size = 0
+        self._hash, self.size = hashes.Hash(hashes.SM3()), 0
 
     def digest(self) -> str:
-        hasher = hashes.Hash(hashes.SM3())
-        if self.size:
-            with self._path.open("rb") as whole:
-                while chunk := whole.read(_READ_BYTES):
-                    hasher.update(chunk)
-        return hasher.finalize().hex()
+        return self._hash.copy().finalize().hex()
 
     def finish(self) -> Path:
+        self.close()
         if not self.size:
             self._path.touch()
         return self._path.replace(self._to)
+
+    def close(self) -> None:
+        if self._out is not None:
+            self._out.close()
+            self._out = None
 
 
 def inline(file: CertificateFile) -> bytes | None:

@@ -14,8 +14,9 @@ from broker.client.conversation import Conversation, Gateways, Times
 from broker.client.steps import Letter, nothing
 from schemas.answers import CodeAnswer, DataAnswer, FileAnswer, SearchAnswer, VerdictAnswer
 from schemas.interfaces import INTERFACES
+from schemas.lot import MAX_DEADLINE_AHEAD_MS
 from schemas.offers import ScenesAnswer, TypesAnswer
-from schemas.sharing import DEFAULT_PAGE_SIZE, DIGEST, Asked, CodeOperator, Head
+from schemas.sharing import DEFAULT_DEADLINE_MS, DEFAULT_PAGE_SIZE, DIGEST, Asked, CodeOperator, Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 _JSON = {"accept": "application/json"}
 _ASK = {**_JSON, "content-type": "application/json"}
-DEFAULT_DEADLINE_SECONDS, MAX_DEADLINE_SECONDS = 60.0, 600.0  # DESIGN §5
+_DEFAULT_DEADLINE_SECONDS, _MAX_DEADLINE_SECONDS = DEFAULT_DEADLINE_MS / 1000, MAX_DEADLINE_AHEAD_MS / 1000
 
 _encode = msgspec.json.Encoder().encode
 
@@ -128,9 +129,9 @@ class Core:
 
     def times(self, seconds: float | None = None) -> Times:
         """The time of one conversation, from now; raises ValueError beyond what a request may have."""
-        seconds = seconds or self._deadline or DEFAULT_DEADLINE_SECONDS
-        if not 0 < seconds <= MAX_DEADLINE_SECONDS:
-            raise ValueError(f"deadline_seconds: more than 0, at most {MAX_DEADLINE_SECONDS:.0f}")
+        seconds = seconds or self._deadline or _DEFAULT_DEADLINE_SECONDS
+        if not 0 < seconds <= _MAX_DEADLINE_SECONDS:
+            raise ValueError(f"deadline_seconds: more than 0, at most {_MAX_DEADLINE_SECONDS:.0f}")
         return Times(self.gateways, ends=self.now() + seconds, draw=self._draw)
 
     def search(
@@ -191,7 +192,7 @@ class Core:
         if seconds is not None:  # else the gateway counts its own sixty seconds, whatever our clock says
             head["deadline"] = self._wall_ms() + int(seconds * 1000)
         body = _encode({"head": head, "data": data})
-        held = int(min(call.get("wait_seconds", self._wait), seconds or DEFAULT_DEADLINE_SECONDS))
+        held = int(min(call.get("wait_seconds", self._wait), seconds or _DEFAULT_DEADLINE_SECONDS))
         prefer = f"wait={held}" if held else "respond-async"
         letter = Letter(
             "POST", INTERFACES[interface].path, {**_ASK, "prefer": prefer}, lambda _gateway: body, float(held)

@@ -13,6 +13,7 @@ from broker.bus.keys import KeySigner
 from broker.client.conversation import Conversation
 from broker.client.errors import MalformedError
 from broker.client.steps import Got, Letter
+from schemas.oauth import ASSERTION_TYPE, GRANT_TYPE, TOKEN_PATH
 from schemas.wire import sign_compact
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from broker.bus.keys import KeyFile
     from broker.client.conversation import Times
 
-PATH = "/oauth2/token"
-_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 60
 _RENEWED_AT = 0.9  # of its life, so that no call meets its end
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
@@ -43,15 +42,15 @@ class Assertions:
         claims = {
             "iss": self._application,
             "sub": self._application,
-            "aud": self._node or gateway + PATH,
+            "aud": self._node or gateway + TOKEN_PATH,
             "iat": issued,
             "exp": issued + _ASSERTION_SECONDS,
             "jti": uuid.uuid4().hex,
         }
         form = {
-            "grant_type": "client_credentials",
+            "grant_type": GRANT_TYPE,
             "client_id": self._application,
-            "client_assertion_type": _ASSERTION_TYPE,
+            "client_assertion_type": ASSERTION_TYPE,
             "client_assertion": sign_compact(self._signer, _encode(claims), "JWT").decode(),
         }
         return urlencode(form).encode()
@@ -94,7 +93,7 @@ class Tokens:
     def conversation(self, times: Times) -> Conversation[Issued]:
         """The one that gets a token."""
         assert self._assertions is not None
-        letter = Letter("POST", PATH, _FORM, self._assertions.write, authorised=False)
+        letter = Letter("POST", TOKEN_PATH, _FORM, self._assertions.write, authorised=False)
         return Conversation(letter, read=_read, times=times)
 
     def take(self, issued: Issued, now: float) -> str:

@@ -36,6 +36,9 @@ class Part(Protocol):
     def finish(self) -> Path:
         """Give the file its name; it is whole and right."""
 
+    def close(self) -> None:
+        """Let go of it, as it is."""
+
 
 class Transfer(Conversation["Path"]):
     """`opened`, `chunk` and `closed` tell of a response that is the file; every other is `got`."""
@@ -71,6 +74,10 @@ class Transfer(Conversation["Path"]):
         if self._part.size < self._size:
             self.broke(now)
         self._go_on()
+
+    def close(self) -> None:
+        """Let go of the part; nothing comes any more."""
+        self._part.close()
 
     def _go_on(self) -> None:
         """Ask from where we stand, or end; raises MalformedError for other bytes than were told."""

@@ -33,6 +33,7 @@ _SILENT_SECONDS = 3.0  # an unacknowledged request: the caller is told, the requ
 _LOOK_SECONDS = 0.5
 _STUCK_SECONDS = 1.5
 _CLAIMS_A_CALL = 256
+_FLOOD = 100
 
 
 class Asking(NamedTuple):
@@ -66,7 +67,7 @@ class Exchange:
         self._sent: Greedy[str, None] = Greedy(self._sent_all, max_items=_CLAIMS_A_CALL)
         self._settling: set[asyncio.Task[None]] = set()
         self._unsaid: set[str] = set()  # durable in Kafka, and the book could not be told
-        self._hot: dict[str, int] = {}  # applications whose rate is used up, and until when (unix ms)
+        self._floods: dict[str, tuple[int, int]] = {}  # of an application: the second, and how many it was refused
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.flights = Flights(bounds)
         self.joined: dict[str, set[asyncio.Event]] = {}
@@ -85,7 +86,7 @@ class Exchange:
             claimed = await self._claimed(claim)
             left = claimed.left
             if claimed.verdict == "expired":
-                return State(item.deadline, dict.fromkeys(asking.provinces, Missing.EXPIRED))
+                return State(item.deadline, dict.fromkeys(asking.provinces, Missing.EXPIRED), bool(item.sources))
             if claimed.verdict in ("answered", "join"):
                 return await self._follow(item.id, ends)
             flight = self.flights.get(item.id)
@@ -98,8 +99,12 @@ class Exchange:
         return (await self._land(flight, ends))._replace(left=left)
 
     def hot(self, application: str) -> bool:
-        """Whether this application has used up its rate: it need not even be read before the second is over."""
-        return now_ms() < self._hot.get(application, 0)
+        """Whether this application floods us: far beyond its rate, it is not even read before the second is over.
+
+        A repeat of what was accepted is no new request, so that somewhat beyond its rate each request is looked at.
+        """
+        second, refused = self._floods.get(application, (0, 0))
+        return refused >= _FLOOD and second == now_ms() // 1000
 
     async def look(self, request_id: str, application: str) -> State | None:
         """The state of a request, None when unknown or not this application's; raises GoneError, UnavailableError."""
@@ -165,11 +170,16 @@ class Exchange:
         if claimed.verdict == "away":
             raise UnavailableError("agents" if not self._staffed(claim.provinces[0]) else "lane", retry_after=1)
         if claimed.verdict == "rate":
-            self._hot[claim.application] = (now_ms() // 1000 + 1) * 1000
+            self._note_refused(claim.application)
         refusal = {"conflict": ConflictError, "rate": RateError, "nonce": NonceError}.get(claimed.verdict)
         if refusal:
             raise refusal
         return claimed
+
+    def _note_refused(self, application: str) -> None:
+        second, refused = self._floods.get(application, (0, 0))
+        this = now_ms() // 1000
+        self._floods[application] = (this, refused + 1 if second == this else 1)
 
     async def _claim_all(self, claims: list[Claim]) -> Sequence[Claimed | Exception]:
         return await self._ledger.claim(claims, incarnation=self._incarnation, partition=self._home(), now=now_ms())
@@ -195,6 +205,7 @@ class Exchange:
             away=away,
             per_second=asking.per_second,
             nonce=asking.nonce,
+            chosen=bool(item.sources),
         )
 
     def _take_off(self, claim: Claim, claimed: Claimed, item: RequestItem) -> Flight:
@@ -202,7 +213,9 @@ class Exchange:
         fresh = claimed.verdict == "new"
         away = claim.away if fresh else ()
         claim = claim._replace(deadline_ms=claimed.deadline_ms, provinces=claimed.provinces, away=away)
-        body = encode(replace(item, deadline=claim.deadline_ms))
+        # Every reply brings this back: so a Redis that has lost the record learns again who was not asked.
+        sources = tuple(f"-{one}" if one in away else one for one in item.sources)
+        body = encode(replace(item, deadline=claim.deadline_ms, sources=sources))
         sends = [self._lanes()[one].put(body, claim.deadline_ms) for one in claimed.to_ask]
         sent: asyncio.Future[Any] = sends[0] if len(sends) == 1 else asyncio.ensure_future(_by_any(sends))
         sent.add_done_callback(lambda done: self._note_sent(claim.request_id, done))

@@ -37,7 +37,7 @@ class Flight(NamedTuple):
 
     @property
     def state(self) -> State:
-        return State(self.claim.deadline_ms, self.parts)
+        return State(self.claim.deadline_ms, self.parts, self.claim.chosen)
 
     @property
     def entry(self) -> Claim:

@@ -37,7 +37,7 @@ class RebuildingError(Exception):
 # Kafka, and of each province that has ended a<province>: its answer (lot/place/append ms/written ms), or "-" when it
 # was not asked because it had no agent.
 # ARGV: epoch, incarnation, home partition, partitions in all, now, then of each item
-# id, digest, deadline, provinces, those of them without an agent, application, rate, nonce.
+# id, digest, deadline, provinces, those of them without an agent, application, rate, nonce, "1" when we chose them.
 _CLAIM = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
@@ -50,9 +50,9 @@ local function unanswered(key, provinces)
   end
   return table.concat(left, ',')
 end
-for n = 6, #ARGV, 8 do
+for n = 6, #ARGV, 9 do
   local id, digest, deadline, provinces, away = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4]
-  local application, rate, nonce = ARGV[n + 5], tonumber(ARGV[n + 6]), ARGV[n + 7]
+  local application, rate, nonce, chosen = ARGV[n + 5], tonumber(ARGV[n + 6]), ARGV[n + 7], ARGV[n + 8]
   local key = base .. 'req:' .. id
   local r = redis.call('HMGET', key, 'd', 'x', 'i', 'p', 'f', 'v', 's', 't')
   local verdict
@@ -85,7 +85,7 @@ for n = 6, #ARGV, 8 do
     end
     if not verdict then
       redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', ARGV[2], 'p', ARGV[3], 'v', provinces, 'u', application,
-        't', now)
+        't', now, 'c', chosen)
       for p in string.gmatch(away, '[^,]+') do redis.call('HSET', key, 'a' .. p, '-') end
       redis.call('PEXPIREAT', key, tonumber(deadline) + 1200000)
       local to_ask = away == '' and provinces or unanswered(key, provinces)
@@ -98,7 +98,8 @@ return out
 """
 
 # ARGV: epoch, partition, next offset, read up to (append ms), now, then of each lot its id and bytes and the number
-# of its items, then of each item id, place, append ms, digest, deadline, province, application, provinces asked.
+# of its items, then of each item id, place, append ms, digest, deadline, province, application, all provinces of the
+# request, those of them that were not asked, "1" when we chose them.
 # Of each item: 1 taken, 0 answered by another reply, -1 came too late, -2 another request's or another province's.
 _ANSWER = """
 local base = KEYS[1]
@@ -110,8 +111,9 @@ while n <= #ARGV do
   n = n + 3
   for _ = 1, items do
     local id, place, at, digest = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-    local deadline, province, application, sources = ARGV[n + 4], ARGV[n + 5], ARGV[n + 6], ARGV[n + 7]
-    n = n + 8
+    local deadline, province, application = ARGV[n + 4], ARGV[n + 5], ARGV[n + 6]
+    local asked, away, chosen = ARGV[n + 7], ARGV[n + 8], ARGV[n + 9]
+    n = n + 10
     local key, pointer = base .. 'req:' .. id, lot .. '/' .. place .. '/' .. at .. '/'
     local r = redis.call('HMGET', key, 'a' .. province, 'x', 'd', 'v', 'u')
     local verdict = 1
@@ -122,7 +124,9 @@ while n <= #ARGV do
     else
       redis.call('HSET', key, 'a' .. province, pointer .. now)
       if not r[3] then
-        redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', '', 'p', ARGV[2], 'v', sources, 'u', application)
+        redis.call('HSET', key, 'd', digest, 'x', deadline, 'i', '', 'p', ARGV[2], 'v', asked, 'u', application,
+          'c', chosen)
+        for p in string.gmatch(away, '[^,]+') do redis.call('HSET', key, 'a' .. p, '-') end
       end
       redis.call('PEXPIREAT', key, math.max(now, tonumber(r[2] or deadline)) + 1200000)
       if redis.call('EXISTS', base .. 'join:' .. id) == 1 then redis.call('PUBLISH', base .. 'answered', id) end
@@ -159,15 +163,15 @@ redis.call('HSET', KEYS[1] .. 'rebuilt', ARGV[2], ARGV[1])
 """
 
 # ARGV: epoch, home partition, incarnation, now, then of each item id, digest, deadline, provinces, those without an
-# agent, application, "1" when it is durable in Kafka.
+# agent, application, "1" when it is durable in Kafka, "1" when we chose the provinces.
 _REWRITE = """
 local base = KEYS[1]
 if redis.call('GET', base .. 'epoch') ~= ARGV[1] then return 'epoch' end
-for n = 5, #ARGV, 7 do
+for n = 5, #ARGV, 8 do
   local key = base .. 'req:' .. ARGV[n]
   if redis.call('HSETNX', key, 'd', ARGV[n + 1]) == 1 then
     redis.call('HSET', key, 'x', ARGV[n + 2], 'i', ARGV[3], 't', ARGV[4], 'p', ARGV[2])
-    redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 5])
+    redis.call('HSET', key, 'v', ARGV[n + 3], 'u', ARGV[n + 5], 'c', ARGV[n + 7])
     redis.call('PEXPIREAT', key, tonumber(ARGV[n + 2]) + 1200000)
   end
   if redis.call('HGET', key, 'd') == ARGV[n + 1] then  -- also where a reply has brought it back before us
@@ -194,6 +198,7 @@ class Claim(NamedTuple):
     per_second: int = 0
     nonce: str = ""
     sent: bool = False  # durable in Kafka, as far as we know
+    chosen: bool = False  # the provinces are our choice: each is named in the answer
 
 
 class Claimed(NamedTuple):
@@ -248,6 +253,7 @@ class Known(NamedTuple):
     application: str
     parts: dict[str, Pointer | None]  # None: it had no agent
     sent: bool
+    chosen: bool
     drained_ms: int  # how far all of its reply partitions were read
 
     @property
@@ -292,6 +298,7 @@ class Ledger:
                 one.application,
                 one.per_second,
                 one.nonce,
+                int(one.chosen),
             ]
         rows = await self._claim(keys=[self.base], args=args)
         if rows == b"epoch":
@@ -317,7 +324,8 @@ class Ledger:
         for lot in lots:
             args += [lot.lot_id, _lot_encode(lot.record), len(lot.entries)]
             for entry in lot.entries:
-                args += [*entry[:-1], ",".join(entry.sources or (entry.province,))]
+                provinces, away = _marked(entry.sources or (entry.province,))
+                args += [*entry[:-1], provinces, away, int(bool(entry.sources))]
         verdicts = await self._answer(keys=[self.base], args=args)
         if verdicts == b"epoch":
             raise EpochError
@@ -328,7 +336,7 @@ class Ledger:
         args: list[str | bytes | int] = [epoch, partition, incarnation, now_ms()]
         for one in claims:
             args += [one.request_id, one.digest, one.deadline_ms]
-            args += [",".join(one.provinces), ",".join(one.away), one.application, int(one.sent)]
+            args += [",".join(one.provinces), ",".join(one.away), one.application, int(one.sent), int(one.chosen)]
         if await self._rewrite(keys=[self.base], args=args) == b"epoch":
             raise EpochError
 
@@ -378,6 +386,7 @@ class Ledger:
             application=told["u"],
             parts={one: _pointer(told[f"a{one}"]) for one in provinces if f"a{one}" in told},
             sent=told.get("s") == "1",
+            chosen=told.get("c") == "1",
             drained_ms=min(int(drained.get(place.encode(), 0)) for place in told["p"].split(",")),
         )
 
@@ -394,6 +403,12 @@ def _claimed(row: list[str]) -> Claimed | Exception:
         return Claimed(row[0])
     verdict, to_ask, deadline, left, provinces = row
     return Claimed(verdict, _names(to_ask), int(deadline), int(left), _names(provinces))
+
+
+def _marked(sources: Sequence[str]) -> tuple[str, str]:
+    """All provinces of a request, and those that were not asked: an item has a hyphen before them."""
+    away = [one[1:] for one in sources if one.startswith(_AWAY)]
+    return ",".join(one.removeprefix(_AWAY) for one in sources), ",".join(away)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Looks:
             if (part := had.get(province, Missing.PENDING)) is Missing.PENDING:
                 part = await self._opened(pointer) if pointer else Missing.UNAVAILABLE
             parts[province] = part
-        return State(known.deadline_ms, parts)
+        return State(known.deadline_ms, parts, known.chosen)
 
     async def _opened(self, pointer: Pointer) -> Answer:
         try:

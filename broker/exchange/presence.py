@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _POLL_MS = 200
 _FRESH_MS = 1_000
+_REMEMBERED_SECONDS = 60.0  # far longer than a beat can be replayed
 _MAX_BEAT_BYTES = 8_192
 _decode = msgspec.json.Decoder(Presence).decode
 
@@ -34,6 +35,7 @@ _decode = msgspec.json.Decoder(Presence).decode
 class _Beat(NamedTuple):
     heard: float
     ready: bool
+    clock: int
 
 
 class Roll:
@@ -49,9 +51,12 @@ class Roll:
         self._read = 0.0
 
     def hear(self, beat: Presence, now: float) -> None:
+        """Take a beat that is newer than its agent's last one: an older one is a replay, or came late."""
         agents = self._beats.setdefault(beat.province, {})
-        agents[beat.incarnation] = _Beat(now, beat.ready)
-        for name in [name for name, one in agents.items() if now - one.heard > SILENT_SECONDS]:
+        last = agents.get(beat.incarnation)
+        if last is None or beat.clock > last.clock:
+            agents[beat.incarnation] = _Beat(now, beat.ready, beat.clock)
+        for name in [name for name, one in agents.items() if now - one.heard > _REMEMBERED_SECONDS]:
             del agents[name]
 
     def read_to_end(self, now: float) -> None:

@@ -31,10 +31,14 @@ Part = Answer | Missing
 
 
 class State(NamedTuple):
-    """A request and its parts by province; `left` is what its application may still ask in this second, -1 unknown."""
+    """A request and its parts by province; `left` is what its application may still ask in this second, -1 unknown.
+
+    `chosen`: the provinces are our choice, so that the answer says of each what came of it.
+    """
 
     deadline_ms: int
     parts: Mapping[str, Part]
+    chosen: bool = False
     left: int = -1
 
     @property

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from broker.bus.clock import now_ms
 from schemas import statuses
+from schemas.remedies import REMEDIES
 from schemas.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ class Problem(Exception):  # noqa: N818  # it is an answer, not an error of ours
         self.request_id, self.headers = request_id, dict(headers or {})
 
 
+def _remedy(status: int) -> dict[str, object]:
+    """What to do about a final status; nothing about a success."""
+    return {"remedy": REMEDIES[status]} if status in REMEDIES else {}
+
+
 def head_of(status: int, request_id: str = "", message: str = "", **more: object) -> dict[str, Any]:
     """`head` of an answer; `gbStatus` is the nearest national code."""
     row = STATUSES[status]
@@ -81,7 +87,8 @@ def problem(error: Problem) -> Response:
 
 def plain(status: int, request_id: str = "", message: str = "") -> Response:
     """200 with a status and no data: refused before anybody was asked."""
-    return Response(_encode({"head": head_of(status, request_id, message)}), 200, media_type=_JSON)
+    head = head_of(status, request_id, message, **_remedy(status))
+    return Response(_encode({"head": head}), 200, media_type=_JSON)
 
 
 def accepted(request_id: str, deadline_ms: int) -> Response:
@@ -110,6 +117,8 @@ def answered(
         more["scenario"] = told.scenario
     if deadline_ms is not None:
         more |= {"deadline": deadline_ms, "final": False}
+    else:
+        more |= _remedy(told.status)
     body: dict[str, object] = {"head": head_of(told.status, request_id, told.message, **more)}
     if told.data is not None:
         body["data"] = told.data

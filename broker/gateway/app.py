@@ -19,6 +19,7 @@ from broker.gateway.docs import docs_routes
 from schemas import statuses
 from schemas.interfaces import INTERFACES
 from schemas.lot import LotError
+from schemas.oauth import TOKEN_PATH
 from schemas.registry import Dialect
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def build(
             Route("/v1/scenes", _in_dialect(offers.scenes), methods=["GET"]),
             Route("/v1/types", _in_dialect(offers.types), methods=["GET"]),
             Route("/v1/files/{ticket}", files.download, methods=["GET"]),
-            Route("/oauth2/token", token.grant, methods=["POST"]),
+            Route(TOKEN_PATH, token.grant, methods=["POST"]),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
@@ -114,7 +115,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     http = error.status_code if error.status_code in (404, 405) else 400
-    return problem(Problem(http, statuses.OTHER, headers=error.headers))
+    detail = "没有这个地址；全部地址见 /docs" if http == 404 else ""
+    return problem(Problem(http, statuses.OTHER, detail, headers=error.headers))
 
 
 async def _on_unavailable(request: Request, _error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -53,9 +54,9 @@ def read_body(raw: bytes, interface: Interface) -> Request:
     try:
         loose = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise BodyError("the body is not JSON") from error
+        raise BodyError("请求体不是 UTF-8 编码的 JSON") from error
     if not isinstance(loose, dict):
-        raise BodyError('the body should be {"head": {…}, "data": {…}}')
+        raise BodyError('请求体应为 {"head": {…}, "data": {…}}')
     parts = _fold(loose, {"head": "head", "data": "data"}, "$")
     head, data = parts.get("head"), parts.get("data")
     names = {**_names(interface.request), **interface.aliases}
@@ -66,7 +67,7 @@ def _typed(loose: object, kind: type[Struct], names: dict[str, str], place: str)
     if loose is None:
         loose = {}
     if not isinstance(loose, dict):
-        raise BodyError(f"{place} should be an object")
+        raise BodyError(f"{place} 应为 JSON 对象")
     folded = {name: value for name, value in _fold(loose, names, place).items() if value is not None}
     for name, below in _BELOW.items():
         if isinstance(inner := folded.get(name), dict):
@@ -74,7 +75,23 @@ def _typed(loose: object, kind: type[Struct], names: dict[str, str], place: str)
     try:
         return msgspec.convert(folded, kind)
     except msgspec.ValidationError as error:
-        raise BodyError(f"{place}: {error}") from error
+        raise BodyError(_complaint(place, str(error))) from error
+
+
+_EXPECTED = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `[^`]*`)?(?: - at `\$([^`]*)`)?", re.DOTALL)
+_KINDS = {"str": "文本", "int": "整数", "bool": "true 或 false", "array": "数组", "object": "JSON 对象"}
+_RULES = {"of length <=": "，长度不超过", "of length >=": "，长度不少于", ">=": "，不小于", "<=": "，不大于"}
+
+
+def _complaint(place: str, text: str) -> str:
+    """What msgspec says is wrong, in Chinese: the place and what should stand there, never the value."""
+    found = _EXPECTED.fullmatch(text)
+    if found is None:
+        return f"{place} 的值不符合接口定义"
+    kind = found[1].removesuffix(" | null")
+    rule, _, bound = found[2].strip().rpartition(" ")
+    limit = f"{_RULES[rule]} {bound}" if rule in _RULES else ""
+    return f"{place}{found[3] or ''} 应为{_KINDS.get(kind, kind)}{limit}"
 
 
 def _fold(loose: dict[str, Any], names: dict[str, str], place: str) -> dict[str, Any]:
@@ -82,10 +99,8 @@ def _fold(loose: dict[str, Any], names: dict[str, str], place: str) -> dict[str,
     for name, value in loose.items():
         known = names.get(name.lower())
         if known is None:
-            raise BodyError(
-                f"{place} has a name that this interface does not know; it knows {', '.join(names.values())}"
-            )
+            raise BodyError(f"{place} 中有本接口没有的名称；本接口的名称有 {', '.join(dict.fromkeys(names.values()))}")
         if known in out:
-            raise BodyError(f"{place}.{known} is there twice in different letter case")
+            raise BodyError(f"{place}.{known} 以不同大小写或别名重复出现")
         out[known] = value
     return out

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import Struct, defstruct
 
 from broker.gateway.body import HttpHead
-from broker.gateway.names import described
+from schemas.answers import Source, SourceState
 from schemas.form import REQUIRED_HEAD, wire_name
 from schemas.interfaces import INTERFACES
+from schemas.names import described
 from schemas.offers import ScenesAnswer, TypesAnswer
 from schemas.remedies import REMEDIES
 from schemas.sharing import CodeOperator
@@ -32,6 +33,7 @@ class AnswerHead(Struct, kw_only=True, omit_defaults=True, rename="camel"):
     scenario: str | None = None
     deadline: int | None = None
     final: bool | None = None
+    remedy: str | None = None
 
 
 class ProblemDetail(Struct, kw_only=True):
@@ -65,6 +67,8 @@ def schemas() -> dict[str, Any]:
     _, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     asked = {"HttpHead", CodeOperator.__name__, *(row.request.__name__ for row in INTERFACES.values())}
     asked |= {f"{row.operation}Request" for row in INTERFACES.values()}
+    states = components.pop(SourceState.__name__)["enum"]  # shown where it stands
+    components[Source.__name__]["properties"]["state"] = {"type": "string", "enum": states}
     for name, schema in components.items():
         _dress(name, schema, asked=name in asked)
     _require(components)

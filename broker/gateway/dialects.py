@@ -11,10 +11,13 @@ from schemas.registry import Dialect
 from schemas.statuses import STATUSES
 
 _NATIONAL_MAX = 99
+_WITH_DATA = (statuses.OK, statuses.PARTIAL)  # what there is was granted; `sources` names who is missing
 
 
 def national_status(status: int) -> int:
     """The national code nearest to ours; what has none is 99 (其他异常)."""
+    if status in _WITH_DATA:
+        return statuses.OK
     row = STATUSES.get(status)
     return row.gb if row and row.gb <= _NATIONAL_MAX else statuses.OTHER
 
@@ -33,6 +36,8 @@ def spoken(body: bytes, dialect: Dialect) -> bytes:
             source["status"] = national_status(source["status"])
         if "dataList" in data:
             data["dataList"] = _pascal(data["dataList"])
+        if "withheld" in data:
+            data["withheld"] = [name[:1].upper() + name[1:] for name in data["withheld"]]
     return orjson.dumps(told)
 
 

@@ -75,22 +75,24 @@ class Download(Response):
         headers: Mapping[str, str],
         objects: Objects,
         claims: Claims,
-        turns: asyncio.Semaphore,
+        turns: tuple[asyncio.Semaphore, asyncio.Semaphore],
     ) -> None:
         super().__init__(status_code=206 if span.partial else 200, headers=headers)
         self._ticket, self._sealed, self._span = ticket, sealed, span
-        self._objects, self._claims, self._turns = objects, claims, turns
+        self._objects, self._claims = objects, claims
+        self._turns = turns  # of its application, of all
         self._started = False
         self._token = ""  # of the claim on the last byte
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        if self._turns.locked():
+        own, all_of_them = self._turns
+        if own.locked() or all_of_them.locked():
             telemetry.REFUSED.labels("files").inc()
             raise Problem(503, statuses.UNREACHABLE, f"同时下载的文件过多；{_AGAIN}", headers={"Retry-After": "2"})
         line: Line = scope["state"][LINE]
         fetched = False
         try:
-            async with self._turns:
+            async with own, all_of_them:
                 sent = await self._send(line, send)
             fetched = sent and await self._fetched(line)
             telemetry.FILES.labels("sent" if fetched else "broken").inc()

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from broker.gateway.answers import PROBLEMS
+from broker.gateway.merging import message_of
 from broker.gateway.specimens import ANSWERED, EVIDENCE, HEAD, LATE, NOW, REQUEST_ID, SCENE, SHOWN
 from schemas.interfaces import INTERFACES, Subject
 from schemas.remedies import REMEDIES
@@ -28,12 +29,13 @@ def answered(key: str) -> dict[str, Any]:
     row = SHOWN[key]
     told = {
         "granted": _example("查得", _answer(OK, _sourced(row.granted, ANSWERED) if row.fans_out else row.granted)),
-        "notFound": _example("未找到", _answer(NOT_FOUND)),
-        "refused": _example("被拒绝", _answer(row.refusal)),
+        "notFound": _example("未找到", _answer(NOT_FOUND, remedy=REMEDIES[NOT_FOUND])),
+        "refused": _example("被拒绝", _answer(row.refusal, remedy=REMEDIES[row.refusal])),
     }
     if INTERFACES[key].subject is not Subject.CODE:
-        partial = _answer(PARTIAL, _sourced(row.granted, ANSWERED, LATE), final=False, deadline=NOW + 60_000)
-        told["partial"] = _example("部分省份未答复", partial)
+        sources = (ANSWERED, LATE)
+        head = {"message": message_of(PARTIAL, sources, final=False), "final": False, "deadline": NOW + 60_000}
+        told["partial"] = _example("部分省份未答复", _answer(PARTIAL, _sourced(row.granted, *sources), **head))
     return told
 
 
@@ -43,7 +45,10 @@ def accepted(key: str) -> dict[str, Any]:
     told = {"accepted": _example("已受理", _answer(OK, message="已受理，结果可稍后查询", evidence="", **head))}
     if INTERFACES[key].subject is not Subject.CODE:
         nothing: dict[str, Any] = {"total": 0, "dataList": [], "sources": [msgspec.to_builtins(LATE)]}
-        told["waiting"] = _example("尚无省份答复", _answer(TIMED_OUT, nothing, evidence="", **head))
+        told["waiting"] = _example(
+            "尚无省份答复",
+            _answer(TIMED_OUT, nothing, evidence="", message=message_of(TIMED_OUT, (LATE,), final=False), **head),
+        )
     return told
 
 
@@ -72,8 +77,7 @@ def _answer(status: int, data: object = None, **head: Any) -> dict[str, Any]:
 
 def _head(status: int, *, message: str = "", evidence: str = EVIDENCE, **more: Any) -> dict[str, Any]:
     row = STATUSES[status]
-    told = f"{row.message}：{REMEDIES[status]}" if status not in (OK, PARTIAL) else row.message
-    out = {"status": status, "gbStatus": row.gb, "message": message or told, "requestId": REQUEST_ID}
+    out = {"status": status, "gbStatus": row.gb, "message": message or row.message, "requestId": REQUEST_ID}
     if evidence:
         out |= {"evidence": evidence, "scenario": f"{SCENE}@3"}
     return out | {"timestamp": NOW} | more

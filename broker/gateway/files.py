@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
@@ -17,25 +17,20 @@ from schemas import statuses
 from schemas.sealed_files import SealedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from redis.asyncio import Redis
     from starlette.requests import Request
 
     from broker.bus.objects import Objects
+    from broker.exchange.state import State
     from schemas.items import Ticket
 
 _TICKET = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})")  # request id, address
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{0,19})", re.IGNORECASE)
 _AT_ONCE = 64  # each holds a few segments in memory
+_OF_ONE = 16  # one application's slow downloads leave room for others'
 _EXPIRED = "文件下载地址已过期；请使用新的 requestId 重新提交请求"
-
-
-class State(Protocol):
-    """What is known of a request: by province its answer, or why there is none."""
-
-    @property
-    def parts(self) -> Mapping[str, object]: ...
 
 
 class FileDesk:
@@ -57,6 +52,7 @@ class FileDesk:
         self._application_of, self._look, self._objects = application_of, look, objects
         self._claims = Claims(redis, node)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._own: dict[str, asyncio.Semaphore] = {}
 
     async def download(self, request: Request) -> Response:
         """The file or a part of it; raises Problem: 401, 404, 410 (expired, fetched, no longer kept), 416, 503."""
@@ -86,7 +82,7 @@ class FileDesk:
             headers=headers,
             objects=self._objects,
             claims=self._claims,
-            turns=self._turns,
+            turns=(self._own.setdefault(application, asyncio.Semaphore(_OF_ONE)), self._turns),
         )
 
 

@@ -27,12 +27,14 @@ class Line:
 
     def asked_again(self) -> None:
         """The client asks for something more: what it was given before, it has."""
-        self._tell(taken=True)
+        if not self._unsent():
+            self._tell(taken=True)
 
     def hung_up(self) -> None:
         """The client says that it will send nothing more; it may have left before everything had come."""
         # A reset that follows a FIN is never reported by a read, so the kernel is asked what the client has not taken.
         self._broken = self._broken or self._unsent() > 0
+        self._tell(taken=not self._broken)
 
     def end(self, error: Exception | None) -> None:
         """The connection is gone; with an error when the client closed it and left something unread."""

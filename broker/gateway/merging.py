@@ -10,10 +10,10 @@ from msgspec import Meta, Struct
 
 from broker.exchange.state import Answer, Missing
 from schemas import statuses
-from schemas.answers import Source
+from schemas.answers import MISSING, Source, SourceState
 from schemas.jose import MALFORMED
-from schemas.regions import REGIONS
-from schemas.statuses import STATUSES
+from schemas.regions import BY_CODE, BY_PROVINCE
+from schemas.statuses import NO_ANSWER, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from broker.exchange.state import Part, State
     from schemas.items import ReplyItem
 
-ANSWERED, EMPTY, REFUSED, LATE, UNAVAILABLE = "answered", "empty", "refused", "late", "unavailable"
-_MISSING = (LATE, UNAVAILABLE)
-# it could not say what it has
-_NO_ANSWER = frozenset({statuses.OTHER, statuses.UNREACHABLE, statuses.TIMED_OUT, statuses.PARTIAL})
+NOT_YET = "尚未答复，可稍后查询"  # its deadline is still ahead
 _THERE_IS_ONE = (statuses.REAL_NAME_WRONG, 21, 22, 23)  # so "not found" would be wrong
-_REGION = {region.province: region for region in REGIONS}
 
 
 class _Data(Struct, rename="camel"):
@@ -72,27 +68,26 @@ def merged(state: State) -> Told:
         if data is not None:
             found[province] = data
     status = _status(sources)
-    first = next((one for one in sources if one.state == ANSWERED), None) or next(
+    first = next((one for one in sources if one.state is SourceState.ANSWERED), None) or next(
         (one for one in sources if one.evidence), None
     )
     together = _together(list(found.values())) | {"sources": sources}
     evidence, scenario = (first.evidence or "", first.scenario or "") if first else ("", "")
-    return Told(status, _message(status, sources), together, evidence, scenario)
+    return Told(status, message_of(status, sources, final=state.final), together, evidence, scenario)
 
 
 def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
     """What became of one province, and its data if it has answered with some."""
-    code = _REGION[province].code if province in _REGION else province
+    code = BY_PROVINCE[province].code if province in BY_PROVINCE else province
     if not isinstance(part, Answer):
-        away = part is Missing.UNAVAILABLE
-        status = statuses.UNREACHABLE if away else statuses.TIMED_OUT
-        message = STATUSES[status].message
-        return Source(region_code=code, state=UNAVAILABLE if away else LATE, status=status, message=message), None
+        state, status = standing(part)
+        message = NOT_YET if part is Missing.PENDING else STATUSES[status].message
+        return Source(region_code=code, state=state, status=status, message=message), None
     item = part.item
     status, data = _heard(item)
     return Source(
         region_code=code,
-        state=_STATES.get(status, UNAVAILABLE if status in _NO_ANSWER else REFUSED),
+        state=_state(status),
         status=status,
         message=_said(item, status) or STATUSES[status].message,
         elapsed_ms=max(part.appended_ms - item.hops.get("received", part.appended_ms), 0),
@@ -101,15 +96,25 @@ def _source(province: str, part: Part) -> tuple[Source, _Data | None]:
     ), data
 
 
-_STATES = {statuses.OK: ANSWERED, statuses.NOT_FOUND: EMPTY}
+_STATES = {
+    statuses.OK: SourceState.ANSWERED,
+    statuses.NOT_FOUND: SourceState.EMPTY,
+    **dict.fromkeys(NO_ANSWER, SourceState.UNAVAILABLE),
+}
 
 
-def standing(part: Part) -> tuple[str, int]:
+def _state(status: int) -> SourceState:
+    return _STATES.get(status, SourceState.REFUSED)
+
+
+def standing(part: Part) -> tuple[SourceState, int]:
     """State and status of one province's part, by what it says of itself: its data are not read."""
+    if part is Missing.UNAVAILABLE:
+        return SourceState.UNAVAILABLE, statuses.UNREACHABLE
     if not isinstance(part, Answer):
-        return (UNAVAILABLE, statuses.UNREACHABLE) if part is Missing.UNAVAILABLE else (LATE, statuses.TIMED_OUT)
+        return SourceState.LATE, statuses.TIMED_OUT
     status = part.item.status if part.item.status in STATUSES else statuses.OTHER
-    return _STATES.get(status, UNAVAILABLE if status in _NO_ANSWER else REFUSED), status
+    return _state(status), status
 
 
 def _heard(item: ReplyItem) -> tuple[int, _Data | None]:
@@ -134,22 +139,23 @@ def _said(item: ReplyItem, status: int) -> str:
 def _status(sources: Sequence[Source]) -> int:
     """0, 7003, 7001, 7002, 3012, 21 to 23, 10 or the sources' own refusal; never 10 while a source is missing."""
     states = [one.state for one in sources]
-    missing = [one for one in states if one in _MISSING]
-    if ANSWERED in states:
+    missing = MISSING.intersection(states)
+    if SourceState.ANSWERED in states:
         return statuses.PARTIAL if missing else statuses.OK
     if missing:
-        return statuses.TIMED_OUT if LATE in missing else statuses.UNREACHABLE
+        return statuses.TIMED_OUT if SourceState.LATE in missing else statuses.UNREACHABLE
     codes = [one.status for one in sources]
     about_one = [code for code in codes if code in _THERE_IS_ONE]
-    return (about_one or [statuses.NOT_FOUND] * (EMPTY in states) or codes)[0]
+    return (about_one or [statuses.NOT_FOUND] * (SourceState.EMPTY in states) or codes)[0]
 
 
-def _message(status: int, sources: Iterable[Source]) -> str:
+def message_of(status: int, sources: Iterable[Source], *, final: bool) -> str:
     """The status in words, with the provinces that are missing, or what the source itself said."""
     if status in (statuses.PARTIAL, statuses.UNREACHABLE, statuses.TIMED_OUT):
-        names = {region.code: region.name for region in REGIONS}
-        missing = [names.get(one.region_code, one.region_code) for one in sources if one.state in _MISSING]
-        return f"{STATUSES[status].message}：{'、'.join(missing)}"
+        codes = [one.region_code for one in sources if one.state in MISSING]
+        missing = [BY_CODE[code].name if code in BY_CODE else code for code in codes]
+        what = NOT_YET if status == statuses.TIMED_OUT and not final else STATUSES[status].message
+        return f"{what}：{'、'.join(missing)}"
     return next((one.message for one in sources if one.status == status and status != statuses.OK), "")
 
 

@@ -19,7 +19,7 @@ from schemas.offers import (
     ScenesAnswer,
     TypesAnswer,
 )
-from schemas.regions import REGIONS
+from schemas.regions import BY_PROVINCE
 from schemas.registry import SceneStatus
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from broker.registry.snapshot import CompiledScene, Snapshot
     from schemas.registry import Application, SceneType
 
-_CODE = {region.province: region.code for region in REGIONS}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -118,7 +117,7 @@ def _type(snapshot: Snapshot, code: str, granted: Sequence[SceneType]) -> Offere
 
 
 def _regions(provinces: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(_CODE.get(one, one) for one in provinces))
+    return tuple(sorted(BY_PROVINCE[one].code if one in BY_PROVINCE else one for one in provinces))
 
 
 def _written(data: ScenesAnswer | TypesAnswer) -> Response:

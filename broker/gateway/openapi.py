@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from broker.gateway import examples
 from broker.gateway.answers import PROBLEMS
 from broker.gateway.components import HEX_ID, schemas
-from broker.gateway.names import OURS
 from broker.gateway.specimens import SCENES, TYPES
-from broker.gateway.tokens import ASSERTION_TYPE
 from schemas import statuses
 from schemas.interfaces import INTERFACES
+from schemas.names import OURS
+from schemas.oauth import ASSERTION_TYPE, GRANT_TYPE, TOKEN_PATH
+from schemas.sharing import DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +67,7 @@ def document() -> dict[str, Any]:
             "/v1/files/{ticket}": {"get": _file()},
             "/v1/scenes": {"get": _offers("scenes", "可用的场景、事项与证照类型", "ScenesTold", SCENES)},
             "/v1/types": {"get": _offers("types", "可用的证照类型与字段", "TypesTold", TYPES)},
-            "/oauth2/token": {"post": _token()},
+            TOKEN_PATH: {"post": _token()},
         },
         "components": {
             "schemas": schemas(),
@@ -137,7 +138,10 @@ def _sharing(row: Interface) -> dict[str, Any]:
         "name": "Prefer",
         "in": "header",
         "schema": {"type": "string", "maxLength": 64},
-        "description": "wait=N：最多等待 N 秒（默认 5，最多 60）；respond-async：立即返回 202",
+        "description": (
+            f"wait=N：最多等待 N 秒（默认 {DEFAULT_WAIT_SECONDS:.0f}，最多 {MAX_WAIT_SECONDS:.0f}）；"
+            "respond-async：立即返回 202"
+        ),
     }
     trace = {
         "name": "traceparent",
@@ -228,7 +232,7 @@ def _offers(operation: str, summary: str, name: str, data: ScenesAnswer | TypesA
 def _token() -> dict[str, Any]:
     names = ("grant_type", "client_assertion_type", "client_assertion", "client_id")
     form: dict[str, Any] = {name: {"type": "string", "maxLength": 8_192} for name in names}
-    form["grant_type"] = {"const": "client_credentials"}
+    form["grant_type"] = {"const": GRANT_TYPE}
     form["client_assertion_type"] = {"const": ASSERTION_TYPE}
     form["client_assertion"]["description"] = (
         "应用密钥签名的 JWT（EdDSA）：iss、sub 为应用标识，aud 为节点标识或本地址，exp 在五分钟以内，jti 每次不同"

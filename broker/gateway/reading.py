@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from broker.gateway.answers import Problem
 from schemas import statuses
 from schemas.lot import MAX_DEADLINE_AHEAD_MS
+from schemas.sharing import DEFAULT_DEADLINE_MS, DEFAULT_WAIT_SECONDS, MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from broker.gateway.body import HttpHead
 
 MAX_BODY_BYTES = 10 << 20
-DEFAULT_WAIT_SECONDS = 5.0
-MAX_WAIT_SECONDS = 60.0
-DEFAULT_DEADLINE_MS = 60_000
 LARGE_BODY_BYTES = 256 * 1024
-_BUDGET_BYTES = 256 << 20  # what callers may make us hold in memory is bounded
+_BUDGET_BYTES = 320 << 20  # what callers may make us hold in memory is bounded
+_SHARES = 4  # one application's slow bodies leave room for three others'
 _BODY_SECONDS = 30.0
 _HEX = frozenset("0123456789abcdef")
 
@@ -32,9 +31,13 @@ class BodyReader:
 
     def __init__(self, budget_bytes: int = _BUDGET_BYTES) -> None:
         self._left = budget_bytes
+        self._share = budget_bytes // _SHARES
+        self._held: dict[str, int] = {}
 
     @asynccontextmanager
-    async def reading(self, request: Request, max_bytes: int = MAX_BODY_BYTES) -> AsyncIterator[bytes]:
+    async def reading(
+        self, request: Request, max_bytes: int = MAX_BODY_BYTES, *, whose: str = ""
+    ) -> AsyncIterator[bytes]:
         """The body, at most so long whatever its length header says, counted for as long as it is needed.
 
         Raises Problem(413); Problem(400) when it does not come in time; Problem(503) when there is no room for it.
@@ -51,18 +54,20 @@ class BodyReader:
                         if len(out) > max_bytes:
                             raise Problem(413, statuses.OTHER)
                         if not taken and len(out) > LARGE_BODY_BYTES:
-                            taken = self._take(max_bytes)
+                            taken = self._take(max_bytes, whose)
             except TimeoutError as error:
                 late = {"Connection": "close"}
                 raise Problem(400, statuses.BAD_VALUE, "请求体未在 30 秒内送达", headers=late) from error
             yield bytes(out)
         finally:
             self._left += taken
+            self._held[whose] = self._held.get(whose, 0) - taken
 
-    def _take(self, size: int) -> int:
-        if size > self._left:
+    def _take(self, size: int, whose: str) -> int:
+        if size > self._left or self._held.get(whose, 0) + size > self._share:
             raise Problem(503, statuses.UNREACHABLE, "大请求过多，请稍后重试", headers={"Retry-After": "2"})
         self._left -= size
+        self._held[whose] = self._held.get(whose, 0) + size
         return size
 
 

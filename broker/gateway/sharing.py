@@ -30,9 +30,10 @@ from broker.gateway.reading import (
 )
 from broker.gateway.telling import tell, trace
 from schemas import statuses
-from schemas.form import check_form, normalised, purpose
+from schemas.form import check_complete, check_form, normalised, purpose
 from schemas.interfaces import Subject
 from schemas.items import RequestItem, encode, request_digest
+from schemas.regions import province_of_area
 from schemas.sharing import Asked, Head
 from schemas.statuses import RefusedError
 
@@ -90,7 +91,7 @@ class Desk:
             raise too_fast(application)
         if not is_json(request):
             raise Problem(415, statuses.OTHER)
-        async with self._bodies.reading(request) as raw:
+        async with self._bodies.reading(request, whose=application.id) as raw:
             head, data, form, refused = await _read(raw, interface)
         request_id = request_id_of(head)
         if not request_id:
@@ -124,7 +125,9 @@ class Desk:
         asking = Asking(item, provinces, digest, application.per_second, head.nonce or "")
         wait_seconds = wait_seconds_of(request)
         state = await self._ask(asking, application, wait_seconds)
-        told = _told(state, whole=bool(item.sources))
+        told = _told(state)
+        if told.status == statuses.TIMED_OUT and deadline <= received:
+            told = told._replace(message="head.deadline 在提交时已过；应为毫秒时间戳")
         response = self._written(request_id, state, told, waited=wait_seconds > 0)
         response.headers[HEADER] = here.header
         if state.final or wait_seconds > 0:
@@ -190,13 +193,16 @@ class Desk:
     def _route(self, interface: Interface, head: HttpHead, data: Asked, form: Form) -> tuple[str, ...]:
         """The provinces to ask; raises RefusedError when there is none."""
         snapshot = self._snapshot()
+        named = [province_of_area(code) for code in data.region_codes or ()]
+        if None in named:
+            raise RefusedError(statuses.BAD_VALUE, "data.regionCodes 中有本交换区域以外的地区")
         provinces = route(form, data.region_codes, sorted(sources_of(snapshot, head.scene_code, interface, data)))
+        if provinces and named and not set(provinces) <= set(named):
+            raise RefusedError(statuses.BAD_VALUE, "所查标识或政务服务码不属于 data.regionCodes 中的地区")
         if provinces:
             return provinces
         if interface.subject is Subject.CODE:
             raise RefusedError(statuses.CODE_UNKNOWN, "签发地区不在本交换区域内")
-        if data.region_codes:
-            raise RefusedError(statuses.BAD_VALUE, "data.regionCodes 中没有本交换区域的地区")
         if head.scene_code not in snapshot.scenes:
             raise RefusedError(statuses.SCENE_UNKNOWN, "请核对 head.sceneCode")
         raise RefusedError(statuses.NOT_FOUND, "颁发机构不在本交换区域内")
@@ -239,11 +245,9 @@ class Desk:
         }
 
 
-def _told(state: State, *, whole: bool = False) -> Told:
-    """What is known by now; `whole`: it says of each province what came of it."""
-    parts = state.parts.values()
-    whole = whole or len(parts) > 1 or any(isinstance(part, Answer) and part.item.sources for part in parts)
-    return merged(state) if whole else alone(next(iter(parts)))
+def _told(state: State) -> Told:
+    """What is known by now; of provinces that were our choice, or several, what came of each."""
+    return merged(state) if state.chosen or len(state.parts) > 1 else alone(next(iter(state.parts.values())))
 
 
 async def _read(raw: bytes, interface: Interface) -> _Read:
@@ -259,11 +263,8 @@ def _read_now(raw: bytes, interface: Interface) -> _Read:
     except BodyError as error:
         raise Problem(400, statuses.BAD_VALUE, str(error)) from error
     try:
-        try:
-            data = normalised(data)
-        except RefusedError:
-            check_form(interface, head, data)  # a value that is not there goes before one that is wrong
-            raise
+        check_complete(interface, head, data)  # a value that is not there goes before one that is wrong
+        data = normalised(data)
         return _Read(head, data, check_form(interface, head, data), None)
     except RefusedError as error:
         return _Read(head, data, None, error)

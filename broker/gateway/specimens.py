@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from broker.gateway.merging import NOT_YET
 from schemas import answers, offers, sharing
 from schemas.certificates import SurfaceField
 from schemas.checks import citizen_check, uscc_check
@@ -170,14 +171,19 @@ HEAD: dict[str, Any] = {
 }
 ANSWERED = answers.Source(
     region_code="330000",
-    state="answered",
+    state=answers.SourceState.ANSWERED,
     status=OK,
     message=STATUSES[OK].message,
     elapsed_ms=27,
     evidence=EVIDENCE,
     scenario=f"{SCENE}@3",
 )
-LATE = answers.Source(region_code="340000", state="late", status=TIMED_OUT, message=STATUSES[TIMED_OUT].message)
+LATE = answers.Source(
+    region_code="340000",
+    state=answers.SourceState.LATE,
+    status=TIMED_OUT,
+    message=NOT_YET,
+)
 SCENES = offers.ScenesAnswer(
     total=1,
     data_list=(

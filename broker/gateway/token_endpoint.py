@@ -9,8 +9,9 @@ from starlette.responses import JSONResponse
 
 from broker.bus.clock import now_ms
 from broker.bus.redis import prefix
-from broker.gateway.tokens import ASSERTION_TYPE, TOKEN_SECONDS, check_assertion, issue
+from broker.gateway.tokens import TOKEN_SECONDS, check_assertion, issue
 from schemas import statuses
+from schemas.oauth import ASSERTION_TYPE, GRANT_TYPE, TOKEN_PATH
 from schemas.statuses import RefusedError
 
 if TYPE_CHECKING:
@@ -41,14 +42,14 @@ class TokenEndpoint:
         bodies: BodyReader,
     ) -> None:
         self._node, self._signer, self._redis, self._snapshot, self._bodies = node, signer, redis, snapshot, bodies
-        self._audiences = frozenset({node, f"{public_url.rstrip('/')}/oauth2/token"})
+        self._audiences = frozenset({node, f"{public_url.rstrip('/')}{TOKEN_PATH}"})
 
     async def grant(self, request: Request) -> Response:
         """A token for a good assertion, each assertion once."""
         async with self._bodies.reading(request, _MAX_FORM_BYTES) as raw:
             form = {name: values[0] for name, values in parse_qs(raw.decode("latin-1")).items()}
-        if form.get("grant_type") != "client_credentials":
-            return _oauth_error(400, "unsupported_grant_type", "grant_type 应为 client_credentials")
+        if form.get("grant_type") != GRANT_TYPE:
+            return _oauth_error(400, "unsupported_grant_type", f"grant_type 应为 {GRANT_TYPE}")
         if form.get("client_assertion_type") != ASSERTION_TYPE:
             return _oauth_error(400, "invalid_request", f"client_assertion_type 应为 {ASSERTION_TYPE}")
         now = now_ms() // 1000

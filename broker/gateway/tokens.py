@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TOKEN_SECONDS = 7_200
 MAX_ASSERTION_SECONDS = 300
-ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SKEW_SECONDS = 5
 _REMEMBERED = 4_096
 _Id = Annotated[str, Meta(min_length=1, max_length=128)]

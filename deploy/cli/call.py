@@ -20,15 +20,14 @@ from schemas.form import sm3_hex
 from schemas.holders import CITIZEN_ID_TYPE, USCC_TYPE
 from schemas.identifiers import is_uscc
 from schemas.interfaces import INTERFACES
-from schemas.regions import REGIONS
-from schemas.sharing import DIGEST
+from schemas.regions import BY_PROVINCE
+from schemas.sharing import DEFAULT_WAIT_SECONDS, DIGEST, MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from deploy.local import home as local
     from schemas.interfaces import Interface
     from schemas.sharing import Asked
 
-_REGION = {region.province: region.code for region in REGIONS}
 _BEYOND_SECONDS = 5.0  # what the gateway is asked to wait, the client waits a little longer
 
 
@@ -58,7 +57,9 @@ def call(  # noqa: PLR0917 - the command's options
     fields: Annotated[list[str] | None, typer.Option("--field", help="only this field; may be repeated")] = None,
     province: Annotated[list[str] | None, typer.Option(help="ask this province; may be repeated")] = None,
     application: Annotated[str, typer.Option("--as", help="calling application")] = "",
-    wait: Annotated[float, typer.Option(min=0, max=60, help="seconds to wait for the answer")] = 5.0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=MAX_WAIT_SECONDS, help="seconds to wait for the answer")
+    ] = DEFAULT_WAIT_SECONDS,
     gateway: Annotated[str, typer.Option(help="its address; by itself those of demo.json")] = "",
     save: Annotated[Path | None, typer.Option(help="bring the files of the answer into this folder")] = None,
     home: Home = None,
@@ -75,7 +76,9 @@ def call(  # noqa: PLR0917 - the command's options
         "content_type": DIGEST if file else None,
         "content": sm3_hex(file.read_bytes()) if file else None,
         "fields": tuple(fields) if fields else None,
-        "region_codes": tuple(_REGION.get(one, one) for one in province) if province else None,
+        "region_codes": tuple(BY_PROVINCE[one].code if one in BY_PROVINCE else one for one in province)
+        if province
+        else None,
     }
     document = _document(home_of(home))
     planned = plan(document, what, {name: value for name, value in told.items() if value}, application)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from broker.bus.clock import SHANGHAI
 from broker.client import PendingError, RefusedError
-from broker.gateway.names import short_label
-from schemas.answers import SearchAnswer
-from schemas.regions import REGIONS
+from schemas.answers import SearchAnswer, SourceState
+from schemas.names import short_label
+from schemas.regions import BY_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from schemas.answers import Source
     from schemas.interfaces import Interface
 
-_PROVINCE = {region.code: region.name for region in REGIONS}
 _STATES = {
-    "answered": "已答复",
-    "empty": "无此证照",
-    "refused": "拒绝",
-    "late": "未及时答复",
-    "unavailable": "不可用",
+    SourceState.ANSWERED: "已答复",
+    SourceState.EMPTY: "无此证照",
+    SourceState.REFUSED: "拒绝",
+    SourceState.LATE: "未及时答复",
+    SourceState.UNAVAILABLE: "不可用",
 }
 _HIT = ("certificateName", "certificateNumber", "issueDept", "issueDate", "certificateStatus", "certificateID")
 _PIPED_COLUMNS = 180
@@ -89,7 +88,7 @@ def show_refusal(error: ClientError, milliseconds: float) -> None:
         }
     _show_head(console, head | {"用时": f"{milliseconds} 毫秒"})
     _show_sources(console, getattr(error, "sources", ()))
-    _how_to_trace(console, error.request_id)
+    _how_to_trace(console, error.request_id if getattr(error, "evidence", "") else "")
 
 
 def _console() -> Console:
@@ -110,8 +109,8 @@ def _show_sources(console: Console, sources: Iterable[Source]) -> None:
     )
     for one in sources:
         table.add_row(
-            _PROVINCE.get(one.region_code, one.region_code),
-            _STATES.get(one.state, one.state),
+            BY_CODE[one.region_code].name if one.region_code in BY_CODE else one.region_code,
+            _STATES[one.state],
             str(one.status),
             Text(one.message),
             "" if one.elapsed_ms is None else str(one.elapsed_ms),

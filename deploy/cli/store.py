@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import orjson
 import typer
+from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 from broker.bus.clock import now_ms
 from deploy.cli.stack import Home, Json
@@ -128,9 +129,13 @@ async def _read_file(path: Path, identifier: str, file_format: str, out: Path | 
         if stored is not None and out is not None:
             partial = out.with_name(f".{out.name}.{uuid4().hex}")
             try:
+                digest = Hash(SM3())
                 with partial.open("wb") as target:
                     async for chunk in stored.chunks():
+                        digest.update(chunk)
                         target.write(chunk)
+                if digest.finalize().hex() != stored.digest:
+                    raise StoreError("the file does not have the digest that the store tells")
                 partial.replace(out)
             finally:
                 partial.unlink(missing_ok=True)

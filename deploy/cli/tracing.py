@@ -10,8 +10,9 @@ import orjson
 import typer
 
 from broker.bus.clock import SHANGHAI
+from broker.bus.kafka import KafkaFailure
 from deploy.cli.stack import Home, Json
-from deploy.local.home import home_of
+from deploy.local.home import LocalStackError, home_of
 from deploy.tracing import HOPS, Trace
 from deploy.tracing import trace as find
 
@@ -22,7 +23,10 @@ def add_to(app: typer.Typer) -> None:
     @app.command()
     def trace(request_id: str, home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002
         """Show every hop of a request with its time; exit 1 when nobody knows it."""
-        found = asyncio.run(find(home_of(home), request_id.lower()))
+        try:
+            found = asyncio.run(find(home_of(home), request_id.lower()))
+        except KafkaFailure as error:
+            raise LocalStackError("Kafka 不可达，无法查询；请先 certlane up") from error
         if as_json:
             print(orjson.dumps([one._asdict() for one in found]).decode())
         for one in () if as_json else found:

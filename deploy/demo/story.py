@@ -22,7 +22,8 @@ from deploy.demo.document import document_path
 from deploy.demo.picture import phases, show_phases, show_story
 from deploy.local import commands
 from deploy.tracing import trace
-from schemas.regions import PROVINCES, REGIONS
+from schemas.answers import SourceState
+from schemas.regions import BY_CODE, PROVINCES
 from workers.stores.sqlite_layout import read_store
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ _HEAD = Head(
     business_code="DEMO-2026-000002",
     use_for="GOV_SERVICE",
 )
-_NAMES = {region.code: region.name for region in REGIONS}
+_STATES = {
+    SourceState.ANSWERED: "有",
+    SourceState.EMPTY: "无",
+    SourceState.REFUSED: "拒绝",
+    SourceState.LATE: "迟",
+    SourceState.UNAVAILABLE: "停机",
+}
 
 
 class Row(NamedTuple):
@@ -156,7 +163,7 @@ class _Story:
             status, message = answer.status, answer.message
         except RefusedError as error:
             told, status, message = error, error.code, error.message
-        provinces = tuple(f"{_NAMES[one.region_code]} {_STATES[one.state]}" for one in told.sources)
+        provinces = tuple(f"{BY_CODE[one.region_code].name} {_STATES[one.state]}" for one in told.sources)
         self._rows.append(
             Row(
                 name=name,
@@ -171,9 +178,6 @@ class _Story:
             )
         )
         return answer
-
-
-_STATES = {"answered": "有", "empty": "无", "refused": "拒绝", "late": "迟", "unavailable": "停机"}
 
 
 def _holder(record: CertificateRecord) -> dict[str, Any]:

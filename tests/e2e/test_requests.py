@@ -12,8 +12,9 @@ import pytest
 
 from broker.bus.clock import now_ms
 from broker.bus.keys import KeySigner, read_keys
-from broker.gateway.tokens import ASSERTION_TYPE, Claims, issue, sign_claims
+from broker.gateway.tokens import Claims, issue, sign_claims
 from schemas.interfaces import INTERFACES
+from schemas.oauth import ASSERTION_TYPE
 from tests.e2e.conftest import Stack
 
 NATIONAL = {0, 2, 10, 11, 12, 13, 21, 22, 23, 99, 102, 103}

@@ -127,8 +127,8 @@ def test_other_names(key: str, alias: str, name: str, spell: Any) -> None:
 def test_twins_by_another_name(key: str, alias: str, name: str) -> None:
     """A value that is there under both of its names is there twice, an empty one too."""
     for value in ("a", "b", None):
-        assert f"data.{name} is there twice" in refused_data(key, **{alias: value, name: "a"})
-        assert f"data.{name} is there twice" in refused_data(key, **{name: "a", alias: value})
+        assert f"data.{name} 以不同大小写或别名重复出现" in refused_data(key, **{alias: value, name: "a"})
+        assert f"data.{name} 以不同大小写或别名重复出现" in refused_data(key, **{name: "a", alias: value})
 
 
 @pytest.mark.parametrize(("key", "alias", "name"), ALIASES)
@@ -137,7 +137,7 @@ def test_other_names_elsewhere(key: str, alias: str, name: str) -> None:
     for other in INTERFACES.values():
         known = {one.lower() for one in other.request.__struct_encode_fields__}
         if other.key != key and alias.lower() not in known:
-            assert "it knows" in refused_data(other.key, **{alias: "a"})
+            assert "本接口的名称有" in refused_data(other.key, **{alias: "a"})
 
 
 @pytest.mark.parametrize("spell", [str, str.upper, str.title, str.swapcase])
@@ -151,9 +151,9 @@ def test_names_of_an_operator(spell: Any) -> None:
 @pytest.mark.parametrize(
     ("operator", "words"),
     [
-        ({"account": "a", "Account": "a"}, "data.operator.account is there twice"),
-        ({"identityNum": "a"}, "it knows account"),
-        ({"operator": {}}, "it knows account"),
+        ({"account": "a", "Account": "a"}, "data.operator.account 以不同大小写或别名重复出现"),
+        ({"identityNum": "a"}, "本接口的名称有 account"),
+        ({"operator": {}}, "本接口的名称有 account"),
         ({"account": 7}, "account"),
         ({"account": {"account": "a"}}, "account"),
         ({"account": "a" * 129}, "account"),
@@ -172,7 +172,7 @@ def test_an_operator_elsewhere() -> None:
     """Only I7 knows an operator."""
     for key in INTERFACES:
         if key != "I7":
-            assert "it knows" in refused_data(key, operator={})
+            assert "本接口的名称有" in refused_data(key, operator={})
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_large_file() -> None:
     """A file's text of 10 MiB is taken, and one character more is refused."""
     largest = "A" * (10 << 20)
     assert data_of("I6", content=largest) == VerifyFileRequest(content=largest)
-    assert "length" in refused_data("I6", content=largest + "A")
+    assert "长度不超过" in refused_data("I6", content=largest + "A")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_large_file() -> None:
 )
 def test_case_twins(raw: bytes) -> None:
     """The same name in two letter cases is refused, whatever its values are."""
-    assert "twice" in refused(raw)
+    assert "重复出现" in refused(raw)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_case_twins(raw: bytes) -> None:
 )
 def test_unknown_names(raw: bytes) -> None:
     """A name that the interface does not know is refused, and the message lists those that it knows."""
-    assert "it knows" in refused(raw)
+    assert "本接口的名称有" in refused(raw)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_control_characters() -> None:
     assert read(head={"username": "a\0b"}).head.username == "a\0b"
     for key in INTERFACES:
         assert data_of(key, useFor="\0").use_for == "\0"
-        assert "it knows" in refused_data(key, **{"useFor\0": "a"})
+        assert "本接口的名称有" in refused_data(key, **{"useFor\0": "a"})
 
 
 JSON: Final = st.recursive(
@@ -420,4 +420,4 @@ def test_no_value_in_the_message(value: object, key: str) -> None:
 
 def test_no_text_in_the_message() -> None:
     """A body that is not JSON is not repeated in the message, which names no position in it either."""
-    assert refused(f'{{"head": {CANARY}'.encode()) == "the body is not JSON"
+    assert refused(f'{{"head": {CANARY}'.encode()) == "请求体不是 UTF-8 编码的 JSON"

@@ -345,6 +345,26 @@ def test_a_later_process_goes_on(ask: Ask, node: FakeNode, address: str, tmp_pat
     assert node.seen == [("GET", "bytes=1000-")]
 
 
+async def test_a_cancelled_download(tmp_path: Path) -> None:
+    """A download that is cancelled has all on disk that came, for a later one to go on with."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(FILE) + FILE[:1_000])
+        await reader.read()
+        writer.close()
+
+    async with asyncio.timeout(60), await asyncio.start_server(serve, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        async with AsyncClient(f"http://{host}:{port}", token="x") as client:
+            download = asyncio.ensure_future(client.download(entry(""), tmp_path / "a.ofd"))
+            while not (left := await asyncio.to_thread(lambda: list(tmp_path.iterdir()))):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            download.cancel()
+            await asyncio.wait([download])
+    assert left[0].read_bytes() == FILE[:1_000]
+
+
 def test_a_token_goes_to_no_stranger(ask: Ask, node: FakeNode, tmp_path: Path) -> None:
     """Whatever host an answer's address names, the file is fetched from the client's own gateways."""
     ask("download", entry("http://stranger.invalid"), tmp_path / "a.ofd")

@@ -57,7 +57,7 @@ GOOD: Final[dict[str, Asked]] = {
 }
 OF_HOLDER: Final = ("I1", "I3", "I5")
 REQUIRED: Final = [(key, required) for key, row in INTERFACES.items() for required in row.required]
-EMPTY: Final = (None, "", " ", "\t\n", "\u3000", "a\0b")
+EMPTY: Final = (None, "", " ", "\t\n", "\u3000")
 
 
 def spoilt(**changes: Any) -> tuple[Head, DataByIdRequest]:
@@ -345,7 +345,7 @@ def test_wrong_citizens_numbers(code: str) -> None:
     assert error.value.code == 4004
 
 
-@pytest.mark.parametrize("code", [" E12345678 ", "e1x"])
+@pytest.mark.parametrize("code", ["E12345678", "e1x"])
 def test_other_codes_stay(code: str) -> None:
     """The code of any other type of holder travels as it was written."""
     data = replace(GOOD["I1"], holder_type_code="414", holder_code=code)
@@ -365,7 +365,7 @@ def test_a_digest_in_capitals() -> None:
     assert normalised(replace(GOOD["I6"], content_type="Digest", content=f" {ABC.upper()}\n")) == GOOD["I6"]
 
 
-@pytest.mark.parametrize("content", ["YWJj\n", "YWJ", "YW Jj", "-_-_", "%%%%", "=", "证照"])
+@pytest.mark.parametrize("content", ["YWJ", "-_-_", "%%%%", "=", "证照"])
 def test_a_file_that_is_no_base64(content: str) -> None:
     """A file in broken base64 is 102."""
     with pytest.raises(RefusedError) as error:
@@ -467,3 +467,25 @@ def test_any_texts(key: str, values: list[str | None]) -> None:
     except RefusedError as error:
         found = STATUSES[error.code]
     assert found
+
+
+@pytest.mark.parametrize("key", GOOD)
+def test_control_characters(key: str) -> None:
+    """A value with a control character in it is 102, and the place is named."""
+    data = GOOD[key]
+    for attribute, name in zip(data.__struct_fields__, data.__struct_encode_fields__, strict=True):
+        if isinstance(getattr(data, attribute), str):
+            with pytest.raises(RefusedError) as error:
+                check_form(INTERFACES[key], HEAD, replace(data, **{attribute: "a\0b"}))
+            assert (error.value.code, name in error.value.detail) == (102, True)
+    with pytest.raises(RefusedError) as error:
+        check_form(INTERFACES[key], replace(HEAD, org_name="a\x7fb"), data)
+    assert error.value.code == 102
+
+
+def test_white_space_about_a_value() -> None:
+    """What a scanner or a form leaves about a value goes, a name and a number included; base64 may have line ends."""
+    told = replace(GOOD["I1"], holder_name="测小试\n", number=" 1 ")
+    assert normalised(told) == replace(GOOD["I1"], holder_name="测小试", number="1")
+    file = replace(GOOD["I6"], content_type="base64", content="YW\r\nJj\n")
+    assert normalised(file) == GOOD["I6"]

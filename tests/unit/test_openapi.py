@@ -27,7 +27,7 @@ from broker.gateway.app import build
 from broker.gateway.body import HttpHead, read_body
 from broker.gateway.docs import docs_routes
 from broker.gateway.files import FileDesk
-from broker.gateway.names import LABELS, OUR_NAMES, OURS
+from broker.gateway.merging import NOT_YET
 from broker.gateway.offers import Offers
 from broker.gateway.openapi import PROBLEM_STATUS, document
 from broker.gateway.page import POLICY
@@ -38,7 +38,9 @@ from broker.gateway.tokens import TokenDesk
 from broker.registry.snapshot import Snapshot
 from schemas.form import check_form, normalised
 from schemas.interfaces import INTERFACES, Subject
+from schemas.names import LABELS, OUR_NAMES, OURS
 from schemas.offers import ScenesAnswer, TypesAnswer
+from schemas.regions import BY_CODE
 from schemas.remedies import REMEDIES
 from schemas.statuses import STATUSES
 from tests.support_registry import NODE, compiled, new_party_keys
@@ -326,6 +328,15 @@ def test_the_examples_of_an_answer(key: str) -> None:
     assert all(one["head"]["final"] is False for one in waiting.values())
     for one in (*told.values(), *waiting.values()):
         _is_head(one["head"])
+        assert one["head"]["message"] in _messages(one)
+
+
+def _messages(answer: dict[str, Any]) -> list[str]:
+    """What the gateway says with this answer's status, and with its sources."""
+    status, sources = answer["head"]["status"], answer.get("data", {}).get("sources", ())
+    missing = [BY_CODE[one["regionCode"]].name for one in sources if one["state"] == "late"]
+    own = NOT_YET if status == 7002 else STATUSES[status].message
+    return [f"{own}：{'、'.join(missing)}"] if missing else [own, "已受理，结果可稍后查询"]
 
 
 def _is_head(head: dict[str, Any]) -> None:
@@ -394,5 +405,5 @@ def test_the_gateway_does_not_carry_the_document() -> None:
     """A gateway's application is imported without the document, its examples and its page."""
     code = "import sys, broker.gateway.app; print(sorted(n for n in sys.modules if n.startswith('broker.gateway.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    names = ("openapi", "examples", "specimens", "page", "components", "names")
+    names = ("openapi", "examples", "specimens", "page", "components")
     assert [name for name in names if f"'broker.gateway.{name}'" in done.stdout] == []

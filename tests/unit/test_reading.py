@@ -209,8 +209,8 @@ AT_ONCE: Final = 8
 
 
 def of_eight() -> BodyReader:
-    """A reader with room for eight large bodies."""
-    return BodyReader(AT_ONCE * MAX_BODY_BYTES)
+    """A reader with room for eight large bodies of one caller."""
+    return BodyReader(4 * AT_ONCE * MAX_BODY_BYTES)
 
 
 async def turns(count: int = 200) -> None:
@@ -235,7 +235,7 @@ async def test_large_bodies_at_once() -> None:
 
 async def test_a_body_counts_until_it_is_done_with() -> None:
     """A large body takes its room for as long as somebody works with it, and not only while it comes."""
-    reader = BodyReader(MAX_BODY_BYTES)
+    reader = BodyReader(4 * MAX_BODY_BYTES)
     async with reader.reading(request(parts=LARGE)):
         with pytest.raises(Problem):
             await read(request(parts=LARGE), reader)
@@ -266,3 +266,20 @@ async def test_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(asyncio.CancelledError):
             await gone
     assert len(await read(request(parts=LARGE), reader)) == LARGE_BODY_BYTES + 2
+
+
+async def test_one_callers_bodies_leave_room_for_others() -> None:
+    """A caller with as many large bodies as one may have is refused one more, and another caller is not."""
+    reader, gate = of_eight(), asyncio.Event()
+
+    async def whose(name: str, made: Request) -> int:
+        async with reader.reading(made, whose=name) as body:
+            return len(body)
+
+    held = [asyncio.ensure_future(whose("slow", request(parts=LARGE, gate=gate))) for _ in range(AT_ONCE)]
+    await turns()
+    with pytest.raises(Problem):
+        await whose("slow", request(parts=LARGE))
+    assert await whose("other", request(parts=LARGE)) == LARGE_BODY_BYTES + 2
+    gate.set()
+    await asyncio.gather(*held)

@@ -25,7 +25,7 @@ from broker.bus.tracing import Source, TraceContext, begun, connect, read
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = f"00-{TRACE}-{SPAN}-01"
 AGENT_HOPS = {"lane": 1_010, "opened": 1_020, "judged": 1_030, "fetched": 1_050, "recorded": 1_060}
-HOPS = {"received": 1_000, "sent": 1_004, **AGENT_HOPS, "replied": 1_070, "collected": 1_075}
+HOPS = {"received": 1_000, **AGENT_HOPS, "replied": 1_070}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class Parties:
         scenario = "YRD-310000-2026-00001@1"
         sources = [
             Source("32", "answered", 0, scenario, 1, HOPS),
-            Source("34", "late", 7002, "", 1, {"received": 1_000, "sent": 1_004}),
+            Source("34", "late", 7002, "", 1, {"received": 1_000}),
         ]
         self.agent.item(here.header, interface="I1", part=sources[0]._replace(hops=AGENT_HOPS))
         self.gateway.request(here, interface="I1", status=7003, began_ms=1_000, ended_ms=1_090, sources=sources)
@@ -164,8 +164,7 @@ def test_one_request_is_one_tree_that_shows_every_hop(parties: Parties) -> None:
     parties.request(begun([CALLER], sampled=False))
     assert {span.context.trace_id for span in parties.spans()} == {int(TRACE, 16)}
     way: list[Any] = [
-        ("claim", 1_000, 1_004, []),
-        ("produce", 1_004, 1_010, []),
+        ("produce", 1_000, 1_010, []),
         (
             "province",
             1_010,
@@ -178,8 +177,7 @@ def test_one_request_is_one_tree_that_shows_every_hop(parties: Parties) -> None:
             ],
         ),
         ("reply", 1_060, 1_070, []),
-        ("collect", 1_070, 1_075, []),
-        ("answer", 1_075, 1_090, []),
+        ("answer", 1_070, 1_090, []),
     ]
     parts = [("ask", 1_000, 1_090, way), ("ask", 1_000, 1_090, [])]
     (call,) = tree(parties.spans(), int(SPAN, 16))

@@ -28,7 +28,6 @@ class MemoryStore:
         files: Mapping[tuple[str, str], bytes] = NO_FILES,
         codes: Mapping[str, CodeRecord] = NO_CODES,
     ) -> None:
-        self.unusable_rows = 0
         self.reachable = True
         self.files, self.codes = dict(files), dict(codes)
         self._records = {record.certificate_id: record for record in records}

@@ -92,17 +92,12 @@ class StoredFile(Protocol):
     digest: str
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield its bytes in order, at most 1 MiB at a time; raises StoreError."""
+        """Yield its bytes in order, at most 1 MiB at a time; who reads them proves the digest. Raises StoreError."""
         ...
 
 
 class Store(Protocol):
-    """A province's certificate store (证照库).
-
-    `unusable_rows` counts, since the start, the rows that could not be read.
-    """
-
-    unusable_rows: int
+    """A province's certificate store (证照库)."""
 
     def fetch(self, asks: Sequence[Ask]) -> AsyncIterator[Sequence[Found]]:
         """Yield what was found, in any order and grouping; every key exactly once. Raises StoreError."""

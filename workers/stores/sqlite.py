@@ -30,7 +30,6 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.unusable_rows = 0
         self._rows = ReadConnection(path, max_value_bytes=MAX_BYTES)
         self._files = ReadConnection(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
@@ -74,7 +73,6 @@ class SqliteStore:
             alike = iter(waiting.values())
             with self._rows.failing_closed():
                 for answers in read(self._rows, kind, list(waiting)):
-                    self.unusable_rows += sum([answer.unusable for answer in answers])
                     yield [_found(ask, answer) for answer, asks in zip(answers, alike, strict=False) for ask in asks]
 
 
@@ -103,5 +101,5 @@ def _found(ask: Ask, answer: Answer) -> Found:
         records=records,
         digests=answer.digests if records else (),
         code=answer.code,
-        unusable=answer.unusable > 0,
+        unusable=answer.unusable,
     )

@@ -89,11 +89,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     records: Sequence[CertificateRecord] = ()
     digests: tuple[str, ...] = ()
     code: CodeRecord | None = None
-    unusable: int = 0
+    unusable: bool = False
 
 
 _NOTHING: Final = Answer()
-_UNUSABLE: Final = Answer(unusable=1)
+_UNUSABLE: Final = Answer(unusable=True)
 
 _decode = msgspec.json.Decoder(list[_Row]).decode
 _decode_identifiers = msgspec.json.Decoder(list[tuple[int, str]]).decode
@@ -160,7 +160,7 @@ def _piecemeal(source: ReadConnection, look: Look) -> Answer:
     answers = [answer for portion in read(source, ByIdentifier, looks) for answer in portion]
     return Answer(
         [record for answer in answers for record in answer.records],
-        unusable=sum(answer.unusable for answer in answers),
+        unusable=any(answer.unusable for answer in answers),
     )
 
 
