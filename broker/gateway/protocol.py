@@ -31,6 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = _header_bytes = 0
     _fruitless_bytes = 0  # read since anything came of it: a trailer, or a body that nobody wants any more
     _in_head = True
+    _in_message = False
     _timer: asyncio.TimerHandle | None = None
     _line: Line
 
@@ -54,7 +55,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            data = _UPGRADE.sub(rb"\1x-not-upgraded:", data)
+        if self._in_head or not self._in_message:
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _UPGRADE.sub(rb"\1x-not-upgraded:", head) + end + rest
         self._fruitless_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -67,6 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._fruitless_bytes = self._header_bytes = 0
+        self._in_message = True
         self.scope["state"][LINE] = self._line
         self._line.asked_again()
         if not self._in_head:
@@ -92,6 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._in_message = False
         if self._timer:
             self._end_head()
         if not self.transport.is_closing():

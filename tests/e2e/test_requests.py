@@ -199,3 +199,24 @@ def test_a_forwarded_address_is_not_believed(stack: Stack) -> None:
     }
     answer = stack.http.post(stack.gateways[0] + stack.request()["path"], json=stack.body(), headers=headers)
     assert answer.json()["head"]["status"] == 0
+
+
+def test_an_offer_of_another_protocol_is_passed_over(stack: Stack) -> None:
+    """A request that offers HTTP/2 or a WebSocket, as Java's client does first, is answered in HTTP/1.1."""
+    for offer in ("h2c", "websocket"):
+        headers = {"Authorization": f"Bearer {stack.token}", "Connection": "Upgrade, HTTP2-Settings", "Upgrade": offer}
+        headers["HTTP2-Settings"] = "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"
+        answer = stack.http.post(stack.gateways[0] + stack.request()["path"], json=stack.body(), headers=headers)
+        assert (answer.status_code, answer.json()["head"]["status"]) == (200, 0)
+
+
+def test_trailers_are_bounded(stack: Stack) -> None:
+    """A client that sends trailers without end is cut off."""
+    host, port = stack.gateways[0].removeprefix("http://").split(":")
+    lines = f"POST {stack.request()['path']} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(lines.encode())
+        with pytest.raises(OSError):  # noqa: PT011, PT012  # a reset or a broken pipe
+            for _ in range(1_000):
+                connection.sendall(b"X-n: " + b"a" * 65_000 + b"\r\n")
+                time.sleep(0.001)

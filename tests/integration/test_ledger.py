@@ -674,3 +674,15 @@ async def test_who_lost_a_home_is_told(ledger: Ledger, connection: Redis) -> Non
     await connection.delete(f"{ledger.base}lease:{MINE}")
     assert await Leases(ledger).home(MINE) == MINE
     assert await one.home(MINE) is None
+
+
+async def test_who_was_not_asked_is_known_again(connection: Redis) -> None:
+    """A reply that is read again after a flush brings back all provinces of its request, and who was not asked."""
+    ledger = await opened(connection, whole=False)
+    one = claim(provinces=("31", "32", "34"))
+    told = entry(one, province="32", sources=("31", "32", "-34"))
+    assert await answer(ledger, told) == [1]
+    known = await ledger.find(one.request_id)
+    assert known
+    assert (known.provinces, known.chosen) == (("31", "32", "34"), True)
+    assert (known.parts["34"], "31" in known.parts) == (None, False)
