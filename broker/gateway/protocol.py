@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FRUITLESS_BYTES = 1 << 20
+MAX_DRAINED_BYTES = (
+    16 << 20
+)  # more than any body may have: who is answered early can still send all and read the answer
 HEAD_SECONDS = 15.0
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 30.0
 _UPGRADE = re.compile(rb"(\r\n)upgrade:", re.IGNORECASE)
 
 
@@ -29,7 +32,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     _head_bytes = _header_bytes = 0
-    _fruitless_bytes = 0  # read since anything came of it: a trailer, or a body that nobody wants any more
+    _fruitless_bytes = 0  # read since anything came of it: a trailer
+    _drained_bytes = 0  # of a body that nobody wants any more
     _in_head = True
     _in_message = False
     _timer: asyncio.TimerHandle | None = None
@@ -69,7 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._fruitless_bytes = self._header_bytes = 0
+        self._fruitless_bytes = self._header_bytes = self._drained_bytes = 0
         self._in_message = True
         self.scope["state"][LINE] = self._line
         self._line.asked_again()
@@ -91,8 +95,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._fruitless_bytes = 0
+        self._fruitless_bytes = 0
+        if self.cycle is not None and self.cycle.response_complete:
+            self._drained_bytes += len(body)
+            if self._drained_bytes > MAX_DRAINED_BYTES:
+                self.transport.close()
+                return
         super().on_body(body)
 
     def on_message_complete(self) -> None:

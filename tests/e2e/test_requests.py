@@ -220,3 +220,23 @@ def test_trailers_are_bounded(stack: Stack) -> None:
             for _ in range(1_000):
                 connection.sendall(b"X-n: " + b"a" * 65_000 + b"\r\n")
                 time.sleep(0.001)
+
+
+def test_who_is_answered_early_can_read_the_answer(stack: Stack) -> None:
+    """A large body with a bad token is taken to its end, so that its sender gets to read the 401."""
+    body = {"head": {}, "data": {"content": "A" * (8 << 20)}}
+    headers = {"Authorization": "Bearer not-a-token"}
+    answer = stack.http.post(f"{stack.gateways[0]}/v1/VerifyCertificateFile", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["head"]["status"]) == (401, 11)
+
+
+def test_a_body_that_nobody_wants_is_not_read_for_ever(stack: Stack) -> None:
+    """A body without end behind an early refusal is cut off."""
+    host, port = stack.gateways[0].removeprefix("http://").split(":")
+    lines = "POST /v1/VerifyCertificateFile HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(lines.encode())
+        with pytest.raises(OSError):  # noqa: PT011, PT012  # a reset or a broken pipe
+            for _ in range(2_000):
+                connection.sendall(chunk)
