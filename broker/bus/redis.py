@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 RedisFailure = (RedisError, OSError, TimeoutError)
+
+
+class _Connection(Connection):
+    """A connection that was closed under our hands says so as Redis being away.
+
+    uvloop raises RuntimeError for a write to a transport that is closed; nobody takes that for an outage, and an agent
+    would put the lot aside as a defect of ours.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002  # theirs
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError("the connection was closed") from error
 
 
 def connect(url: str) -> Redis:
@@ -18,6 +34,7 @@ def connect(url: str) -> Redis:
     """
     pool = BlockingConnectionPool.from_url(
         url,
+        connection_class=_Connection,
         max_connections=64,
         timeout=5,
         protocol=3,
