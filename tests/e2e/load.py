@@ -121,10 +121,12 @@ class Load:
                 await asyncio.sleep(0.2)
         return found
 
-    def wrong(self, found: dict[str, dict[str, Any]]) -> list[str]:
-        """Requests whose answer is another's, another than what was told at once, or no success."""
+    def wrong(self, found: dict[str, dict[str, Any]]) -> list[tuple[str, int, object, object]]:
+        """Requests whose answer is another's, another than what was told at once, or no success; and what was told."""
         return [
-            request_id for request_id, one in self.accepted.items() if _is_wrong(request_id, one, found[request_id])
+            (request_id, one.http, one.body["head"], found[request_id]["head"])
+            for request_id, one in self.accepted.items()
+            if _is_wrong(request_id, one, found[request_id])
         ]
 
 
