@@ -39,9 +39,8 @@ class Gathering:
         self._waiting = set(self._asks)
         self._sending: set[asyncio.Task[list[Outcome]]] = set()
         self._turn = asyncio.Semaphore(_FILES_AT_ONCE)
-        self._turns: set[asyncio.Task[list[Outcome]]] = (
-            set()
-        )  # that hold one: until their outcome has been taken from us
+        # Who holds a turn: until its outcome has been taken from us, so that results do not pile up.
+        self._turns: set[asyncio.Task[list[Outcome]]] = set()
 
     async def outcomes(self) -> AsyncGenerator[list[Outcome], None]:
         """What has come together; what the store cannot answer is unreachable (7001)."""

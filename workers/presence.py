@@ -48,6 +48,7 @@ class PresenceLoop:
         self._incarnation = uuid.uuid4().hex
         self._beat: asyncio.Task[None] | None = None
         self._appended_apart_ms = 0
+        self._leaving = False
 
     async def run(self) -> None:
         """Beat for ever."""
@@ -59,9 +60,10 @@ class PresenceLoop:
 
     async def leave(self) -> None:
         """Say that this agent is going, so that nobody waits for it; Kafka may be away."""
+        self._leaving = True
         with contextlib.suppress(*KafkaFailure, TimeoutError):
             async with asyncio.timeout(_LEAVE_SECONDS):
-                await self._send("stopping")
+                await self._send("")
 
     def _open(self, reason: str) -> None:
         if (not reason) != self._gate.is_set():
@@ -99,6 +101,7 @@ class PresenceLoop:
 
     async def _send(self, reason: str) -> None:
         snapshot = self._registry.snapshot
+        reason = "stopping" if self._leaving else reason  # also in the beats that follow, until the process ends
         sent = now_ms()
         beat = Presence(
             province=self._province,

@@ -235,10 +235,10 @@ class Exchange:
 
     async def say_again(self) -> None:
         """Tell the book what it could not be told before; raises RedisError."""
-        left = [request_id for request_id in self._unsaid if self.flights.get(request_id)]
-        if left:
+        unsaid = set(self._unsaid)  # more may come while the book is told of these
+        if left := [request_id for request_id in unsaid if self.flights.get(request_id)]:
             await self._ledger.sent(left)
-        self._unsaid.clear()
+        self._unsaid -= unsaid
 
     async def _sent_all(self, request_ids: list[str]) -> Sequence[None]:
         await self._ledger.sent(request_ids)

@@ -8,7 +8,7 @@ from schemas.interfaces import Subject
 from schemas.regions import PROVINCES, province_of_area
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from broker.registry.snapshot import CompiledScene, Snapshot
     from schemas.form import Form
@@ -21,7 +21,7 @@ def chosen(interface: Interface, form: Form) -> bool:
     return interface.subject is Subject.HOLDER or (interface.subject is Subject.FILE and form.identifier is None)
 
 
-def route(form: Form, region_codes: Sequence[str] | None, sources: Sequence[str]) -> tuple[str, ...]:
+def route(form: Form, region_codes: Sequence[str] | None, sources: Collection[str]) -> tuple[str, ...]:
     """The provinces for a request: the code's issuer, the identifier's, else the regions named, else the sources.
 
     Empty when none of them belongs to the exchange.

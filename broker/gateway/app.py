@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from broker.gateway.offers import Offers
     from broker.gateway.sharing import Desk
     from broker.gateway.token_endpoint import TokenEndpoint
-    from schemas.interfaces import Interface
 
 _PATHS = frozenset(row.path for row in INTERFACES.values())  # other paths may hold anything
 
@@ -55,7 +55,10 @@ def build(
 
     app = Starlette(
         routes=[
-            *(Route(row.path, _sharing(desk, row), methods=["POST"]) for row in INTERFACES.values()),
+            *(
+                Route(row.path, _in_dialect(partial(desk.share, interface=row)), methods=["POST"])
+                for row in INTERFACES.values()
+            ),
             Route("/v1/requests/{request_id}", _in_dialect(desk.look), methods=["GET"]),
             Route("/v1/scenes", _in_dialect(offers.scenes), methods=["GET"]),
             Route("/v1/types", _in_dialect(offers.types), methods=["GET"]),
@@ -77,13 +80,6 @@ def build(
     )
     app.router.redirect_slashes = False  # a redirect would be built from the caller's own Host
     return app
-
-
-def _sharing(desk: Desk, interface: Interface) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        return _spoken(request, await desk.share(request, interface))
-
-    return endpoint
 
 
 def _in_dialect(tell: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

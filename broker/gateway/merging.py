@@ -51,8 +51,7 @@ class Told(NamedTuple):
 def alone(part: Part) -> Told:
     """What one province that the request itself named has said."""
     if not isinstance(part, Answer):
-        status = statuses.UNREACHABLE if part is Missing.UNAVAILABLE else statuses.TIMED_OUT
-        return Told(status, "", None, "", "")
+        return Told(standing(part)[1], "", None, "", "")
     item = part.item
     status, data = _heard(item)
     return Told(status, _said(item, status), _together([data]) if data else None, item.evidence, item.scenario)

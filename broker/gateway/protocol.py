@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_FRUITLESS_BYTES = 1 << 20
-MAX_DRAINED_BYTES = (
-    16 << 20
-)  # more than any body may have: who is answered early can still send all and read the answer
+MAX_DRAINED_BYTES = 16 << 20  # more than a body may have: who is answered early can send all and read the answer
 HEAD_SECONDS = 15.0
 LINGER_SECONDS = 30.0
 _UPGRADE = re.compile(rb"(\r\n)upgrade:", re.IGNORECASE)
@@ -105,8 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        if self._timer:
-            self._end_head()
+        self._end_head()  # or the linger of one that was answered early
         if not self.transport.is_closing():
             super().on_message_complete()
 

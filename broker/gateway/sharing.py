@@ -196,7 +196,7 @@ class Desk:
         named = [province_of_area(code) for code in data.region_codes or ()]
         if None in named:
             raise RefusedError(statuses.BAD_VALUE, "data.regionCodes 中有本交换区域以外的地区")
-        provinces = route(form, data.region_codes, sorted(sources_of(snapshot, head.scene_code, interface, data)))
+        provinces = route(form, data.region_codes, sources_of(snapshot, head.scene_code, interface, data))
         if provinces and named and not set(provinces) <= set(named):
             raise RefusedError(statuses.BAD_VALUE, "所查标识或政务服务码不属于 data.regionCodes 中的地区")
         if provinces:

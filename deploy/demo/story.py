@@ -16,7 +16,7 @@ import orjson
 
 from broker.bus.clock import now_ms
 from broker.client import Client, Head, RefusedError
-from deploy.demo.asking import CODE, holder_of, mother
+from deploy.demo.asking import CODE, mother
 from deploy.demo.codes import issue_code
 from deploy.demo.document import document_path
 from deploy.demo.picture import phases, show_phases, show_story
@@ -181,11 +181,10 @@ class _Story:
 
 
 def _holder(record: CertificateRecord) -> dict[str, Any]:
-    told = holder_of(record)
     return {
-        "holder_code": told["certificateHolderCode"],
-        "holder_type_code": told["certificateHolderTypeCode"],
-        "holder_name": told["certificateHolderName"],
+        "holder_code": record.holder_code,
+        "holder_type_code": record.holder_type_code,
+        "holder_name": record.holder_name,
     }
 
 
