@@ -37,7 +37,8 @@ class EvidenceBody(Struct, gc=False, frozen=True, kw_only=True, rename="camel"):
 class Detail(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """What was judged and released: the request item exactly as it came (who, whose, for what), and the outcome.
 
-    The holder is a keyed hash, the digests are hex, hop times unix ms.
+    The holder is a keyed hash, the digests are hex, times unix ms. `registry` is the version that was judged by and
+    `judged` the judge's clock; `taken` says when effects were taken (0: none were) and `uses` what they used up.
     """
 
     request: msgspec.Raw
@@ -51,6 +52,10 @@ class Detail(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, re
     reply_leaf: str
     attempt: int
     hops: Mapping[str, int]
+    registry: int = 0
+    judged: int = 0
+    taken: int = 0
+    uses: tuple[str, ...] = ()
 
 
 def body_digest(body: bytes) -> bytes:

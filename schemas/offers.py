@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.registry import SceneItem
+from schemas.scenes import SceneItem
 
 
 class OfferedGrant(Struct, frozen=True, kw_only=True, rename="camel"):

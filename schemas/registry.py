@@ -9,7 +9,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas import merkle
+from schemas.catalogue import CatalogueEntry
+from schemas.filing import Filing
 from schemas.jose import Jwk, b64
+from schemas.kinds import Kind
+from schemas.scenes import Scene
 from schemas.suites import sha256
 
 if TYPE_CHECKING:
@@ -18,13 +22,6 @@ if TYPE_CHECKING:
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 MANIFEST_KEY = b"manifest"
 MAX_MANIFEST_CHARS = 1 << 20
-
-
-class Kind(StrEnum):
-    PARTY = "party"
-    APPLICATION = "application"
-    CATALOGUE = "catalogue"
-    SCENE = "scene"
 
 
 class PartyKey(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -66,116 +63,22 @@ class Application(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     dialect: Dialect = Dialect.CERTLANE
 
 
-class Mask(StrEnum):
-    """How a value that stays is shortened (DOMAIN §9.4, design choice)."""
+class Withdrawal(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A consent (`<issuing province>.<consent id>`) that its holder took back; kept until its own end (unix ms)."""
 
-    NONE = "none"
-    NAME = "name"
-    CITIZEN_ID = "citizen_id"
-    MOBILE = "mobile"
-    ADDRESS = "address"
-    NUMBER = "number"
+    id: _Name
+    until: int
 
 
-class CatalogueField(Struct, frozen=True, kw_only=True, rename="camel"):
-    column: _Name
-    label: _Name
-    mask: Mask = Mask.NONE
+Body = Party | Application | CatalogueEntry | Scene | Filing | Withdrawal
 
-
-class CatalogueEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One certificate type and which provinces share it (GB/T 36902; codeVerified false: a made-up serial).
-
-    `aliases` are other names that provinces have for it.
-    """
-
-    type_code: _Name
-    type_name: _Name
-    code_verified: bool
-    defining_body: _Name
-    defining_body_code: _Name
-    holder_category: Annotated[str, Meta(pattern="^(person|organisation)$")]
-    provinces: tuple[_Name, ...]
-    interfaces: tuple[_Name, ...]
-    fields: tuple[CatalogueField, ...]
-    aliases: tuple[_Name, ...] = ()
-
-    @property
-    def id(self) -> str:
-        return self.type_code
-
-
-class SceneItem(Struct, frozen=True, kw_only=True, rename="camel"):
-    item_code: _Name
-    item_name: _Name
-
-
-class SceneType(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What a scenario grants of one type: nothing that is not named here.
-
-    `by_holder_only`: asked for by its holder, it needs no certificate number.
-    """
-
-    type_code: _Name
-    source_provinces: tuple[_Name, ...]
-    interfaces: tuple[_Name, ...]
-    fields: tuple[_Name, ...]
-    masked_fields: tuple[_Name, ...] = ()
-    file_formats: tuple[_Name, ...] = ()
-    allow_original: bool = False
-    by_holder_only: bool = False
-
-
-class SceneCode(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Whose service codes (政务服务码) a scenario may verify, and what of the holder it gets unmasked."""
-
-    source_provinces: tuple[_Name, ...]
-    fields: tuple[_Name, ...] = ()
-
-
-class SceneStatus(StrEnum):
-    PUBLISHED = "PUBLISHED"
-    SUSPENDED = "SUSPENDED"
-
-
-class Scene(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One published entry of the 用证清单 (DOMAIN §8.2); the window in unix ms, from inclusive, to exclusive."""
-
-    scene_code: _Name
-    scene_name: _Name
-    items: Annotated[tuple[SceneItem, ...], Meta(min_length=1)]
-    use_org_code: _Name
-    use_org_name: _Name
-    applications: tuple[_Name, ...]
-    purposes: tuple[_Name, ...]  # codes of the fixed list
-    purpose_text: _Name
-    legal_basis: _Name
-    types: tuple[SceneType, ...]
-    per_day: Annotated[int, Meta(ge=0)]
-    valid_from: int
-    valid_to: int
-    status: SceneStatus = SceneStatus.PUBLISHED
-    service_code: SceneCode | None = None
-
-    @property
-    def id(self) -> str:
-        return self.scene_code
-
-
-BODIES: dict[Kind, type[Party | Application | CatalogueEntry | Scene]] = {
+BODIES: dict[Kind, type[Body]] = {
     Kind.PARTY: Party,
     Kind.APPLICATION: Application,
     Kind.CATALOGUE: CatalogueEntry,
     Kind.SCENE: Scene,
-}
-
-# The fixed list of purposes (design choice: no list of the standard was obtainable).
-PURPOSES = {
-    "GOV_SERVICE": "政务服务事项办理",
-    "BUSINESS_REGISTRATION": "市场主体登记办理",
-    "REAL_ESTATE": "不动产登记办理",
-    "QUALIFICATION": "资质资格审查",
-    "SUPERVISION": "行政监管与执法检查",
+    Kind.FILING: Filing,
+    Kind.WITHDRAWAL: Withdrawal,
 }
 
 
@@ -206,7 +109,7 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="ca
     changed: dict[str, str]
     issued_at: int
     expires_at: int
-    intake: str = ""
+    intakes: tuple[str, ...] = ()  # the wishes that this version took up
 
 
 decode_record = msgspec.json.Decoder(Record).decode

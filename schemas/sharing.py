@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 Short = Annotated[str, Meta(max_length=128)]
 Text = Annotated[str, Meta(max_length=200)]  # 200 characters: the limit seen for a purpose (DOMAIN §3.4)
 _FileFormat = Annotated[str, Meta(max_length=8)]
+_Consent = Annotated[str, Meta(max_length=8_192)]
 _Code = Annotated[str, Meta(max_length=512)]
 _File = Annotated[str, Meta(max_length=10 << 20)]  # base64; on a lane there is only a digest
 _FieldNames = Annotated[tuple[Short, ...], Meta(max_length=128)]
@@ -35,7 +36,7 @@ class Head(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rena
     item_code: Short | None = None
     business_code: Short | None = None
     use_for: Text | None = None
-    auth_code: Short | None = None
+    auth_code: _Consent | None = None
     region_code: Short | None = None
 
 

@@ -8,25 +8,23 @@ from msgspec.structs import replace
 
 from broker.bus.keys import KeyFile, KeySigner
 from broker.registry.snapshot import Snapshot
+from schemas.catalogue import CatalogueEntry, CatalogueField, Level, Mask
 from schemas.checks import citizen_check
 from schemas.identifiers import make_certificate_id
 from schemas.jose import b64
-from schemas.registry import (
-    Application,
-    CatalogueEntry,
-    CatalogueField,
-    Kind,
-    Manifest,
-    Mask,
-    Party,
-    PartyKey,
-    Record,
+from schemas.kinds import Kind
+from schemas.registry import Application, Manifest, Party, PartyKey, Record, digest_of, root_of
+from schemas.scenes import (
+    Basis,
+    ConsentMode,
+    ConsentRule,
+    LegalBasis,
+    Limits,
+    Retention,
     Scene,
     SceneCode,
     SceneItem,
     SceneType,
-    digest_of,
-    root_of,
 )
 from schemas.suites import new_keys
 from schemas.wire import sign_compact
@@ -98,6 +96,9 @@ def entry(type_code: str = CARD) -> CatalogueEntry:
         code_verified=True,
         defining_body="测试定义机构",
         defining_body_code=type_code[:18],
+        defining_level=Level.NATION,
+        issuing_level=Level.COUNTY,
+        validity_range="长期",
         holder_category="person",
         provinces=ALL_PROVINCES,
         interfaces=("I1", "I2", "I3", "I4", "I5", "I6"),
@@ -107,7 +108,8 @@ def entry(type_code: str = CARD) -> CatalogueEntry:
             CatalogueField(column="KZ_ZZ", label="住址", mask=Mask.ADDRESS),
             CatalogueField(column="KZ_GMSFHM", label="公民身份号码", mask=Mask.CITIZEN_ID),
         ),
-        aliases=(alias_of(type_code),),
+        file_formats=("ofd", "pdf"),
+        aliases={"31": (alias_of(type_code),)},
     )
 
 
@@ -133,9 +135,11 @@ def scene() -> Scene:
         applications=(APPLICATION,),
         purposes=(PURPOSE,),
         purpose_text="办理企业开办事项，核对所持证照",
-        legal_basis="测试用",
+        legal_basis=LegalBasis(kind=Basis.STATUTORY, text="测试用"),
+        consent=ConsentRule(mode=ConsentMode.NONE),
         types=(granted(),),
-        per_day=1_000,
+        limits=Limits(per_day=1_000),
+        retention=Retention(days=30),
         valid_from=LONG_AGO,
         valid_to=FAR_AHEAD,
         service_code=SceneCode(source_provinces=("31", PROVINCE)),

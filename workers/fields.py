@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from schemas.catalogue import Mask
 from schemas.holders import HOLDER_TYPES, HolderCategory
-from schemas.registry import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable

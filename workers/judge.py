@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from schemas import statuses
 from schemas.answers import ALWAYS_TOLD
 from schemas.form import FILE_FORMATS, blank, purpose
-from schemas.registry import SceneStatus
+from schemas.scenes import SceneStatus
 from schemas.sharing import (
     DataByHolderRequest,
     DataByIdRequest,
@@ -21,9 +21,12 @@ from schemas.sharing import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from broker.registry.snapshot import CompiledScene, CompiledType, Snapshot
+    from broker.registry.compiled import CompiledScene, CompiledType
+    from broker.registry.snapshot import Snapshot
+    from schemas.consents import OpenedConsent
     from schemas.form import Form
     from schemas.items import RequestItem
+    from schemas.scenes import Limits
     from schemas.sharing import Asked
 
 
@@ -42,14 +45,21 @@ class Case(NamedTuple):
     data: Asked
     form: Form
     digest: str
+    consent: OpenedConsent | None = None
+    consent_wrong: str = ""  # why what came as a consent is none; "" when nothing came
 
 
 class Grant(NamedTuple):
-    """What may be released under this version of the scenario: of each type, or of a code's holder in full."""
+    """What may be released under this version of the scenario: of each type, or of a code's holder in full.
+
+    Before that `limits` are counted and `uses` (`<consent>:<interface>:<type>`) are used up, all or nothing.
+    """
 
     scenario: str
     types: Mapping[str, CompiledType]
     code_fields: frozenset[str] = NOTHING
+    limits: Limits | None = None
+    uses: tuple[str, ...] = ()
 
 
 class Refusal(NamedTuple):

@@ -19,7 +19,7 @@ from workers.verdict import verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from broker.registry.snapshot import CompiledType
+    from broker.registry.compiled import CompiledType
     from schemas.certificates import CertificateRecord
     from schemas.items import Ticket
     from schemas.sharing import Asked

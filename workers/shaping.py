@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from schemas.answers import CertificateData, CertificateHit, CodeHolder
+from schemas.catalogue import Mask
 from schemas.certificates import CertificateStatus
 from schemas.regions import BY_PROVINCE
-from schemas.registry import Mask
 from workers.fields import CORE, MASKS, masked_holder_code
 
 if TYPE_CHECKING:
-    from broker.registry.snapshot import CompiledType
+    from broker.registry.compiled import CompiledType
     from schemas.certificates import CertificateRecord, SurfaceField
     from workers.stores.port import CodeRecord
 

@@ -10,7 +10,8 @@ from schemas.regions import PROVINCES, province_of_area
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from broker.registry.snapshot import CompiledScene, Snapshot
+    from broker.registry.compiled import CompiledScene
+    from broker.registry.snapshot import Snapshot
     from schemas.form import Form
     from schemas.interfaces import Interface
     from schemas.sharing import Asked

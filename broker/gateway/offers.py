@@ -20,15 +20,17 @@ from schemas.offers import (
     TypesAnswer,
 )
 from schemas.regions import BY_PROVINCE
-from schemas.registry import SceneStatus
+from schemas.scenes import SceneStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from starlette.requests import Request
 
-    from broker.registry.snapshot import CompiledScene, Snapshot
-    from schemas.registry import Application, SceneType
+    from broker.registry.compiled import CompiledScene
+    from broker.registry.snapshot import Snapshot
+    from schemas.registry import Application
+    from schemas.scenes import SceneType
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,7 +108,7 @@ def _type(snapshot: Snapshot, code: str, granted: Sequence[SceneType]) -> Offere
     return OfferedType(
         certificate_type_code=code,
         certificate_type=entry.type_name,
-        aliases=entry.aliases,
+        aliases=tuple(sorted(entry.names - {entry.type_name})),
         holder_category=entry.holder_category,
         region_codes=_regions({province for one in granted for province in one.source_provinces}),
         interfaces=tuple(sorted({key for one in granted for key in one.interfaces if key in entry.interfaces})),

@@ -10,7 +10,7 @@ from schemas.certificates import SurfaceField
 from schemas.checks import citizen_check, uscc_check
 from schemas.form import sm3_hex
 from schemas.identifiers import make_certificate_id
-from schemas.registry import SceneItem
+from schemas.scenes import SceneItem
 from schemas.statuses import OK, STATUSES, TIMED_OUT
 
 NOW = 1_780_000_000_000

@@ -12,23 +12,15 @@ import yaml
 
 from broker.bus.clock import SHANGHAI
 from broker.bus.keys import read_keys
-from broker.registry.registrar import Wanted
+from schemas.catalogue import CatalogueEntry
+from schemas.filing import Wanted
 from schemas.form import FILE_FORMATS
 from schemas.identifiers import is_item_code, is_scene_code, is_uscc
 from schemas.interfaces import INTERFACES
+from schemas.kinds import Kind
 from schemas.regions import PROVINCES
-from schemas.registry import (
-    BODIES,
-    PURPOSES,
-    Application,
-    CatalogueEntry,
-    Kind,
-    Party,
-    Scene,
-    SceneCode,
-    SceneItem,
-    SceneType,
-)
+from schemas.registry import BODIES, Application
+from schemas.scenes import PURPOSES, Scene, SceneCode, SceneItem, SceneType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +127,7 @@ def _day(text: object, today: date, where: str) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=SHANGHAI).timestamp() * 1000)
 
 
-def _complaints(body: Party | Application | CatalogueEntry | Scene) -> Iterator[str]:
+def _complaints(body: Body) -> Iterator[str]:
     """What the types alone cannot say."""
     if isinstance(body, Application):
         yield from (f"{code} is not a 统一社会信用代码" for code in body.org_codes if not is_uscc(code))

@@ -13,8 +13,9 @@ from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.bus.kafka import consumer
 from broker.registry.follower import Follower
+from schemas.filing import Wanted
 from schemas.jose import JoseError, parse_jws
-from schemas.registry import BODIES, MANIFEST_KEY, MAX_MANIFEST_CHARS, Kind, Manifest, Record, digest_of, root_of
+from schemas.registry import BODIES, MANIFEST_KEY, MAX_MANIFEST_CHARS, Manifest, Record, digest_of, root_of
 from schemas.suites import BY_SIGN_ALG, CryptoError
 from schemas.topics import INTAKE, REGISTRY
 from schemas.wire import sign_compact
@@ -31,14 +32,6 @@ MANIFEST_LIFE_MS = 24 * 3_600_000
 INTAKE_TYPE = "certlane-intake"
 _INTAKE_PARTITION = TopicPartition(INTAKE, 0)
 _encode = msgspec.json.Encoder().encode
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """A record as somebody wants it to be."""
-
-    kind: Kind
-    id: str
-    body: msgspec.Raw
 
 
 class Intake(Struct, frozen=True, kw_only=True):
@@ -146,7 +139,7 @@ class Registrar:
             changed={key: digest_of(value) for key, value in changed.items()},
             issued_at=now,
             expires_at=now + MANIFEST_LIFE_MS,
-            intake=intake,
+            intakes=(intake,) if intake else (),
         )
         sends = [
             await self._kafka.send(REGISTRY, value, key=key.encode(), partition=0) for key, value in changed.items()

@@ -95,5 +95,5 @@ class TrustedRecords:
         snapshot = verified_snapshot(jws_text, after, self._registrar)
         self.records, self.manifest, self.manifest_jws = after, manifest, jws_text
         self._staged, self._staged_bytes = OrderedDict(), 0
-        self.intakes.add(manifest.intake)
+        self.intakes.update(manifest.intakes)
         return snapshot

@@ -6,9 +6,9 @@ made up as well. Values of fields are templates over the facts of one certificat
 
 from typing import Final, NamedTuple
 
+from schemas.catalogue import Mask
 from schemas.holders import HolderCategory
 from schemas.regions import PROVINCES
-from schemas.registry import Mask
 
 
 class TypeField(NamedTuple):

@@ -17,8 +17,9 @@ from broker.bus.redis import prefix
 from broker.registry import reader as reader_module
 from broker.registry.follower import Follower
 from broker.registry.reader import RegistryReader
-from broker.registry.registrar import Intake, Registrar, Wanted, sign_intake
+from broker.registry.registrar import Intake, Registrar, sign_intake
 from broker.registry.stored import StoredRegistry
+from schemas.filing import Wanted
 from schemas.registry import MANIFEST_KEY, Manifest, decode_record, digest_of, root_of
 from schemas.topics import INTAKE, REGISTRY
 from tests.contract.agents import until

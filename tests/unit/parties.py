@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from broker.bus.keys import KeyFile, KeyOpener, KeySigner, Sealer
 from broker.registry.snapshot import Snapshot
 from schemas.jose import b64, unb64
+from schemas.kinds import Kind
 from schemas.lot import REQUEST_TYPE, Envelope, Frames, WireRecord, frame
-from schemas.registry import Kind, Manifest, Party, PartyKey, Record
+from schemas.registry import Manifest, Party, PartyKey, Record
 from schemas.suites import ED, new_keys
 from schemas.wire import OpenLot, Sealing, check_open, open_lot, pack, parse_headers, sign_compact
 

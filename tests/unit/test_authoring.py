@@ -14,8 +14,10 @@ import yaml
 import deploy.demo
 from broker.bus.keys import make_keys
 from broker.registry.authoring import AuthoringError, read_folder
-from broker.registry.registrar import Wanted
-from schemas.registry import BODIES, Application, Kind, Party, Scene
+from schemas.filing import Wanted
+from schemas.kinds import Kind
+from schemas.registry import BODIES, Application, Party
+from schemas.scenes import Scene
 
 DEMO: Final = Path(deploy.demo.__file__).parent / "registry"
 CARD: Final = "11100000000013127D001"
@@ -70,6 +72,8 @@ def test_demo_folder(demo: dict[str, Wanted]) -> None:
         assert made.id == one.id
         assert bytes(one.body) == msgspec.json.encode(made)
     assert {kind: sum(one.kind is kind for one in demo.values()) for kind in Kind} == {
+        Kind.FILING: 0,
+        Kind.WITHDRAWAL: 0,
         Kind.PARTY: 6,
         Kind.APPLICATION: 6,
         Kind.CATALOGUE: 10,

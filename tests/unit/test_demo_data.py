@@ -15,12 +15,12 @@ from deploy.demo.certificates import demo_certificates, sample, write_demo_store
 from deploy.demo.files import LARGE_BYTES, LARGE_PROVINCE, OFD, PDF, SIZES, demo_files, ofd_of, sized_files
 from deploy.demo.holders import demo_holders
 from deploy.demo.types import TYPES
+from schemas.catalogue import CatalogueEntry
 from schemas.certificates import INTERFACE_CODES, CertificateRecord, CertificateStatus
 from schemas.form import sm3_hex
 from schemas.holders import HOLDER_TYPES, holder_code_is_right
 from schemas.identifiers import is_uscc, parse_certificate_id
 from schemas.regions import PROVINCES, province_of_area
-from schemas.registry import CatalogueEntry
 from workers.stores.sqlite_layout import list_files, read_store
 
 TODAY: Final = date(2024, 2, 29)  # a day that most years do not have

@@ -19,7 +19,7 @@ from schemas.interfaces import INTERFACES
 from schemas.items import ReplyItem, RequestItem, encode
 from schemas.jose import b64
 from schemas.lot import MAX_LOT_BYTES, LotError, WireRecord
-from schemas.registry import SceneStatus
+from schemas.scenes import SceneStatus
 from schemas.service_codes import parse_service_code
 from schemas.sharing import Head
 from schemas.suites import sha256

@@ -9,20 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from broker.registry.snapshot import CompiledType, Snapshot
+from broker.registry.compiled import CompiledType
+from broker.registry.snapshot import Snapshot
 from schemas.answers import ALWAYS_TOLD
+from schemas.catalogue import CatalogueEntry
 from schemas.form import check_form
 from schemas.interfaces import INTERFACES
 from schemas.items import RequestItem, decode_data, encode
-from schemas.registry import (
-    PURPOSES,
-    Application,
-    CatalogueEntry,
-    Scene,
-    SceneCode,
-    SceneStatus,
-    SceneType,
-)
+from schemas.registry import Application
+from schemas.scenes import PURPOSES, Scene, SceneCode, SceneStatus, SceneType
 from schemas.sharing import Asked
 from tests.support import request
 from tests.support_registry import (

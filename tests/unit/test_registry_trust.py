@@ -13,7 +13,8 @@ from broker.registry.follower import FRESH_MS, Follower
 from broker.registry.reader import RegistryReader
 from broker.registry.trust import RegistryError, TrustedRecords, verified_snapshot, verify_manifest
 from schemas.jose import b64
-from schemas.registry import MANIFEST_KEY, Manifest, SceneStatus
+from schemas.registry import MANIFEST_KEY, Manifest
+from schemas.scenes import SceneStatus
 from schemas.wire import sign_compact
 from tests.support import MemoryStored, PartyRedis
 from tests.support_registry import (

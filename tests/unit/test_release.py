@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from broker.registry.snapshot import CompiledType
+from broker.registry.compiled import CompiledType
 from schemas.answers import ALWAYS_TOLD, GRANTABLE
+from schemas.catalogue import Mask
 from schemas.certificates import INTERFACE_CODES, CertificateRecord, CertificateStatus, SurfaceField
 from schemas.checks import citizen_check
 from schemas.form import check_form, sm3_hex
 from schemas.interfaces import INTERFACES
 from schemas.items import decode_data
-from schemas.registry import Mask
 from tests.support import file_of, request, service_code
 from tests.support_registry import (
     CARD,

@@ -127,8 +127,8 @@ def test_whose_choice(key: str, form: Form, *, ours: bool) -> None:
 CARD_TYPE: Final = replace(granted(), source_provinces=("31", "32"), interfaces=("I1", "I4"))
 LICENCE_TYPE: Final = replace(granted(), type_code=LICENCE, source_provinces=("33",), interfaces=("I3",))
 REGISTRY: Final = compiled(
-    replace(entry(CARD), aliases=("测试卡",)),
-    replace(entry(LICENCE), type_name="测试执照", aliases=("测试卡",)),
+    replace(entry(CARD), aliases={"31": ("测试卡",)}),
+    replace(entry(LICENCE), type_name="测试执照", aliases={"31": ("测试卡",)}),
     replace(entry(UNSHARED), type_name="未共享"),
     replace(scene(), types=(CARD_TYPE, LICENCE_TYPE)),
 )
