@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from schemas.registry import Body
+
 _RELATIVE = re.compile(r"today([+-][0-9]{1,4})?")
 _NEVER_MS = 4_102_444_800_000  # 2100-01-01: keys end when they are rotated or revoked
 _SECTIONS = {"parties": Kind.PARTY, "applications": Kind.APPLICATION, "catalogue": Kind.CATALOGUE, "scenes": Kind.SCENE}
