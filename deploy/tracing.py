@@ -5,29 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from aiokafka import TopicPartition
 
-from broker.bus import kafka, redis
+from broker.bus import redis
 from broker.bus.keys import KeyOpener, read_keys
 from broker.exchange.ledger import Ledger, RebuildingError
 from broker.exchange.replies import ReplyOpener
 from broker.registry.stored import StoredRegistry
 from broker.registry.trust import RegistryError, verified_snapshot
+from deploy.details import Details
 from deploy.local import ports, processes
-from schemas.evidence import Detail
-from schemas.items import decode_bare, decode_request
-from schemas.jose import JoseError
-from schemas.lot import Envelope, LotError, unframe
+from schemas.items import decode_request
+from schemas.lot import LotError
 from schemas.regions import PROVINCES
-from schemas.suites import ED
-from schemas.topics import LANE_PARTITIONS, detail_topic
-from schemas.wire import unseal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from broker.exchange.ledger import Pointer
     from deploy.local.home import Home
+    from schemas.evidence import Detail
     from schemas.lot import WireRecord
 
 # hop -> where it was and what it means
@@ -94,29 +90,22 @@ def _of_reply(replies: ReplyOpener, pointer: Pointer, record: WireRecord) -> Tra
 
 
 async def _of_details(home: Home, request_id: str) -> AsyncIterator[Trace]:
+    bootstrap = ports.remembered(home).bootstrap
     for province in PROVINCES:
-        keys = read_keys(home.keys / f"{province}.json")
-        opener = KeyOpener(keys.sealing)
-        async for envelope, sealed, value, lot in _records(ports.remembered(home).bootstrap, detail_topic(province)):
-            try:
-                items, _ = unframe(unseal(envelope, sealed, value, me=province, opener=opener), ED)
-            except (LotError, JoseError):
-                continue
-            for place, raw in enumerate(items):
-                detail = msgspec.json.decode(raw.body, type=Detail)
-                request = decode_bare(detail.request)
-                if request.id == request_id:
-                    evidence = f"{province}:{lot}:{place}"
-                    yield Trace(
-                        request_id,
-                        "detail",
-                        province,
-                        detail.status,
-                        detail.scenario,
-                        evidence,
-                        detail.attempt,
-                        {**_hops_of(detail), **detail.hops},
-                    )
+        details = Details(bootstrap, read_keys(home.keys / f"{province}.json"), name="trace")
+        async for recorded in details.read(about={request_id}):
+            detail = recorded.detail
+            hops = {**_hops_of(detail), **detail.hops}
+            yield Trace(
+                request_id,
+                "detail",
+                province,
+                detail.status,
+                detail.scenario,
+                recorded.evidence,
+                detail.attempt,
+                hops,
+            )
 
 
 def _hops_of(detail: Detail) -> dict[str, int]:
@@ -125,37 +114,3 @@ def _hops_of(detail: Detail) -> dict[str, int]:
         return dict(decode_request(detail.request).hops)
     except msgspec.DecodeError:
         return {}
-
-
-async def _records(bootstrap: str, topic: str) -> AsyncIterator[tuple[Envelope, bytes, bytes, str]]:
-    """Every record of a detail topic from its beginning to where it ends now."""
-    reader = kafka.consumer(bootstrap, "certlane-trace")
-    await reader.start()
-    try:
-        places = [TopicPartition(topic, place) for place in range(LANE_PARTITIONS)]
-        ends = await reader.end_offsets(places)
-        filled = [place for place in places if ends[place]]
-        if not filled:
-            return
-        reader.assign(filled)
-        await reader.seek_to_beginning(*filled)
-        while [place for place in reader.assignment() if await reader.position(place) < ends[place]]:
-            for records in (await reader.getmany(timeout_ms=500)).values():
-                for record in records:
-                    named = {name: (value or b"").decode("latin-1") for name, value in record.headers}
-                    envelope = Envelope(
-                        ce_id=named.get("ce_id", ""),
-                        ce_type=named.get("ce_type", ""),
-                        ce_source=named.get("ce_source", ""),
-                        ce_time="",
-                        ce_deadline="0",
-                        ce_items="0",
-                    )
-                    yield (
-                        envelope,
-                        named.get("seal", "").encode(),
-                        record.value or b"",
-                        (record.key or b"").decode("latin-1"),
-                    )
-    finally:
-        await reader.stop()

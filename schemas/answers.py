@@ -94,7 +94,11 @@ class FileVerdict(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class CodeHolder(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """I7: who shows the code, masked unless the scenario grants the whole; expiry unix ms."""
+    """I7: who shows the code, masked unless the scenario grants the whole; expiries unix ms.
+
+    `authToken` is for `head.authCode` of what is then asked of these types (`authScope`), where the scenario lives on
+    such consents (亮码).
+    """
 
     holder_name: str
     holder_code: str
@@ -104,6 +108,9 @@ class CodeHolder(Struct, gc=False, frozen=True, kw_only=True, omit_defaults=True
     code_type: str
     issue_region: str
     expire_time: int
+    auth_token: str | None = None
+    auth_scope: tuple[str, ...] | None = None
+    auth_expires: int | None = None
 
 
 class SourceState(StrEnum):

@@ -8,8 +8,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct, field
 
+from schemas.jose import b64
 from schemas.kinds import Kind
 from schemas.scenes import Scene
+from schemas.suites import sha256
+
+INTAKE_TYPE, REFUSAL_TYPE = "certlane-intake", "certlane-refusal"  # `typ` of their JWS
+UNCHANGED = "unchanged"  # a refusal's code: all that was asked for is so already
+_encode = msgspec.json.Encoder().encode
 
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Reason = Annotated[str, Meta(max_length=500)]
@@ -54,6 +60,22 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel
     justifications: dict[str, dict[str, _Name]]  # type code -> field -> why
     attachments: tuple[_Name, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """What a party that decides upon this draft names it by (base64url)."""
+        return b64(sha256(_encode(self)))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Whose yes it needs, in order."""
+        return sources_of(self.scene)
+
+
+def sources_of(scene: Scene) -> tuple[str, ...]:
+    """The provinces a scenario takes from, in order."""
+    code = scene.service_code.source_provinces if scene.service_code else ()
+    return tuple(sorted({*code, *(one for kind in scene.types for one in kind.source_provinces)}))
+
 
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One accepted transition: by whom, when (unix ms), in which intake, and the state it led to."""
@@ -68,7 +90,11 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"
 
 
 class Filing(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One scenario's filing: its latest draft, whose it is, where it stands, who reviewed it, and its change log."""
+    """One scenario's filing: its latest draft, whose it is, where that stands, who reviewed it, and its change log.
+
+    `state` is the draft's and ends with PUBLISHED; what became of the scenario in force says its own record. `steps`
+    are the latest; all of them lie on the intake topic.
+    """
 
     applicant: _Name
     state: State
@@ -97,10 +123,10 @@ class Transition(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="
     """
 
     action: Action
-    key: str = ""  # the scenario's code; of rollback the record's key; of withdraw the consent's id
+    key: Annotated[str, Meta(max_length=160)] = ""  # the scenario's code; rollback: a record's; withdraw: a consent's
     accept: bool = True
     reason: Reason = ""
-    about: str = ""
+    about: Annotated[str, Meta(max_length=64)] = ""
     draft: Draft | None = None
     records: tuple[Wanted, ...] = ()
     version: int = 0
@@ -113,4 +139,13 @@ class Intake(Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     time: int
     by: _Name
-    transitions: tuple[Transition, ...]
+    transitions: Annotated[tuple[Transition, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class Refused(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the registrar signs when it does not take an intake: which, why in Chinese and English, when (unix ms)."""
+
+    intake: str
+    code: str
+    reason: str
+    time: int

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas import merkle
 from schemas.catalogue import CatalogueEntry
 from schemas.filing import Filing
 from schemas.jose import Jwk, b64
 from schemas.kinds import Kind
+from schemas.record_tree import RecordTree
 from schemas.scenes import Scene
 from schemas.suites import sha256
 
@@ -21,7 +21,25 @@ if TYPE_CHECKING:
 
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 MANIFEST_KEY = b"manifest"
+REFUSAL_KEY = b"refusal"  # what the registrar tells of an intake it did not take; no part of the registry
 MAX_MANIFEST_CHARS = 1 << 20
+MAX_CHANGED = 4_096  # records of one version
+
+
+class Distrust(StrEnum):
+    """Why something of the registry was not believed."""
+
+    MISSING = "missing"  # a record that a manifest names, or all that Redis held
+    CHANGED = "changed"  # other bytes than those that were signed
+    FORM = "form"
+    SIGNATURE = "signature"
+    SIGNER = "signer"  # signed, by somebody else
+    ROLLED_BACK = "rolled_back"
+    GAP = "gap"  # a version that does not follow ours
+    EXPIRED = "expired"
+    STALE = "stale"  # nobody has stood at the topic's end for too long
+    STRAY = "stray"  # a record that no manifest names
+    INTAKE = "intake"  # a wish that the registrar did not take
 
 
 class PartyKey(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -99,14 +117,14 @@ class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="ca
     """What the registrar signs: the version and the root over all current records; times in unix ms.
 
     `changed` maps the key of each record that this version brings to the digest of its bytes ("" takes it away), so
-    that a stranger's record on the topic is never taken for one of them.
+    that a stranger's record on the topic is never taken for one of them; a larger publication is several versions.
     """
 
     version: Annotated[int, Meta(ge=1)]
     previous: int
     count: int
     root: str
-    changed: dict[str, str]
+    changed: Annotated[dict[str, str], Meta(max_length=MAX_CHANGED)]
     issued_at: int
     expires_at: int
     intakes: tuple[str, ...] = ()  # the wishes that this version took up
@@ -122,5 +140,5 @@ def digest_of(value: bytes) -> str:
 
 
 def root_of(records: Mapping[str, bytes]) -> str:
-    """Base64url Merkle root over the records' exact bytes in the order of their keys."""
-    return b64(merkle.root([merkle.leaf(records[key], sha256) for key in sorted(records)], sha256))
+    """Base64url root of the tree over the records' keys and exact bytes."""
+    return RecordTree(records).root()

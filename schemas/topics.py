@@ -32,7 +32,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("certlane.evidence.{party}", "party", 12, _YEARS, "delete", False, "its party", "all parties"),
     Topic("certlane.detail.{party}", "party", 12, _FOR_EVER, "compact", False, "its party", "its party"),
     Topic("certlane.registry", "", 1, _FOR_EVER, "delete", False, "registrar", "all"),
-    Topic("certlane.registry.intake", "", 1, _FOR_EVER, "delete", False, "parties", "registrar"),
+    Topic("certlane.registry.intake", "", 1, _FOR_EVER, "delete", True, "parties", "registrar"),
     Topic("certlane.presence", "", 1, 10 * _MINUTE, "delete", True, "agents", "all"),
     Topic("certlane.checkpoint", "", 1, _YEARS, "delete", False, "parties", "all"),
 )

@@ -4,10 +4,10 @@ The wire between node and province, the registry's trust and the handler are the
 """
 
 import asyncio
-import base64
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,11 +21,14 @@ from broker.bus.keys import KeyFile, KeyOpener, KeySigner, Sealer
 from broker.bus.lots import Packer
 from broker.bus.objects import NoObjectError, Objects, ObjectsError
 from broker.registry.reader import RegistryReader
-from broker.registry.stored import Beat, Stored, StoredRegistry
+from broker.registry.stored import Beat, Held, StoredRegistry, Write
+from broker.registry.stored import Head as RedisHead
 from schemas.evidence import EvidenceBody
 from schemas.form import sm3_hex
 from schemas.items import ReplyItem, RequestItem, decode_reply, encode
+from schemas.jose import unb64
 from schemas.lot import REQUEST_TYPE, Envelope, Item, WireRecord, unframe
+from schemas.service_codes import code_key, tagged_code
 from schemas.sharing import Head
 from schemas.suites import ED
 from schemas.topics import detail_topic, evidence_topic, reply_topic, request_topic
@@ -52,11 +55,25 @@ from tests.support_registry import (
     records_of,
     signed,
 )
-from workers.effects import CODE_USED, MARK_HELD, Effects, EpochError, Mark, ReplayedError
+from workers.consents import Consents
+from workers.effects import (
+    CODE_USED,
+    CONSENT_USED,
+    MARK_HELD,
+    QUOTA_USED_UP,
+    Effect,
+    Effects,
+    EpochError,
+    Mark,
+    ReplayedError,
+)
 from workers.engine.port import Work
 from workers.evidence import EvidenceWriter
 from workers.files import FileSender
 from workers.handler import Handler
+from workers.issuers.memory import NO_CODES, MemoryIssuer
+from workers.issuers.port import CodeRecord
+from workers.names import NameCheck, RegisteredNames
 from workers.stores.port import Store
 
 KEYS: Final = {name: new_party_keys(name) for name in (NODE, OTHER_NODE, PROVINCE, "31", "registrar")}
@@ -73,10 +90,14 @@ class PartyRedis:
     def wipe(self) -> None:
         self.records: dict[str, bytes] = {}
         self.manifest, self.version, self.epoch = b"", 0, b""
+        self.manifests: dict[int, bytes] = {}
         self.stood_ms: int | None = None
         self.lots: dict[tuple[str, str], str] = {}
         self.marks: dict[tuple[str, str], tuple[int, str]] = {}
         self.codes: dict[str, str] = {}
+        self.uses: dict[str, str] = {}
+        self.taken: dict[tuple[str, str], int] = {}
+        self.counts: Counter[str] = Counter()
 
     def touch(self) -> None:
         if self.away:
@@ -91,28 +112,58 @@ class MemoryStored(StoredRegistry):
         self.channel = "changed"
 
     async def store(self, version: int, manifest: bytes, records: Mapping[str, bytes], now_ms: int) -> None:
+        """As a follower does that has read the topic up to this version."""
+        memory = self._memory
+        if memory.version == version and memory.manifest == manifest and memory.records and memory.epoch:
+            memory.touch()
+            memory.stood_ms = now_ms
+        elif memory.version <= version:
+            await self.replace(
+                Write(version, manifest, now_ms, memory.manifest, {**memory.manifests, version: manifest}), records
+            )
+
+    async def replace(self, write: Write, records: Mapping[str, bytes]) -> bool:
+        return self._set(write, dict(records), {})
+
+    async def change(self, write: Write) -> bool:
+        return bool(self._memory.records) and self._set(write, self._memory.records, self._memory.manifests)
+
+    def _set(self, write: Write, records: dict[str, bytes], manifests: Mapping[int, bytes]) -> bool:
         memory = self._memory
         memory.touch()
-        memory.stood_ms = now_ms
-        if memory.version >= version and memory.records and memory.manifest and memory.epoch:
-            return
-        memory.records, memory.manifest, memory.version = dict(records), manifest, version
+        if memory.manifest != write.found:
+            return False
+        memory.records = {k: v for k, v in (records | dict(write.put)).items() if k not in write.dropped}
+        memory.manifests = {
+            v: jws for v, jws in (dict(manifests) | dict(write.history)).items() if v > write.version - 256
+        }
+        memory.manifest, memory.version, memory.stood_ms = write.manifest, write.version, write.now_ms
+        memory.epoch = b"" if write.new_life else memory.epoch
         memory.epoch = memory.epoch or uuid.uuid4().hex.encode()
+        return True
 
     async def stood(self, version: int, now_ms: int) -> bool:
         memory = self._memory
         memory.touch()
-        if not (memory.records and memory.manifest and memory.epoch) or memory.version < version:
+        if not (memory.records and memory.manifest and memory.epoch) or memory.version != version:
             return False
         memory.stood_ms = now_ms
         return True
 
-    async def load(self) -> Stored | None:
+    async def records(self, keys: Iterable[str] = ()) -> Held:
         memory = self._memory
         memory.touch()
-        if not memory.manifest or not memory.epoch:
-            return None
-        return Stored(dict(memory.records), memory.manifest, memory.epoch)
+        version = f"{memory.version}".encode() if memory.version else b""
+        head = RedisHead(memory.manifest, version, memory.epoch, len(memory.records))
+        return Held(head, {key: memory.records.get(key) for key in keys})
+
+    async def manifests(self, first: int, last: int) -> list[bytes | None]:
+        self._memory.touch()
+        return [self._memory.manifests.get(version) for version in range(first, last + 1)]
+
+    async def scan(self) -> AsyncIterator[dict[str, bytes]]:
+        self._memory.touch()
+        yield dict(self._memory.records)
 
     async def beat(self) -> Beat:
         self._memory.touch()
@@ -120,15 +171,16 @@ class MemoryStored(StoredRegistry):
 
 
 class MemoryEffects(Effects):
-    """The marks and codes in a PartyRedis, with the rules of the real one's script; nothing in it ever ends."""
+    """What a lot takes, in a PartyRedis, with the rules of the real one's script; nothing in it ever ends."""
 
     def __init__(self, memory: PartyRedis) -> None:
         self._memory = memory
         self.calls = 0
+        self.life = b""
 
     async def take(
-        self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark]
-    ) -> list[int]:
+        self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark], now_ms: int
+    ) -> list[Effect]:
         memory = self._memory
         self.calls += 1
         memory.touch()
@@ -136,22 +188,33 @@ class MemoryEffects(Effects):
             raise EpochError
         if memory.lots.setdefault((node, lot), place) != place:
             raise ReplayedError
-        return [self._mark(mark) for mark in marks]
+        return [self._mark(mark, now_ms) for mark in marks]
 
-    def _mark(self, mark: Mark) -> int:
-        attempt, digest = self._memory.marks.get((mark.node, mark.request_id), (0, mark.digest))
+    def _mark(self, mark: Mark, now_ms: int) -> Effect:
+        memory, name = self._memory, (mark.node, mark.request_id)
+        attempt, digest = memory.marks.get(name, (0, mark.digest))
         if digest != mark.digest:
-            return MARK_HELD
-        if mark.code and self._memory.codes.setdefault(mark.code, mark.user) != mark.user:
-            return CODE_USED
-        self._memory.marks[mark.node, mark.request_id] = (attempt + 1, digest)
-        return attempt + 1
+            return Effect(MARK_HELD)
+        if any(memory.uses.get(use, mark.user) != mark.user for use in mark.uses):
+            return Effect(CONSENT_USED)
+        if memory.codes.get(mark.code, mark.user) != mark.user:
+            return Effect(CODE_USED)
+        if not attempt and any(memory.counts[counter.key] >= counter.limit for counter in mark.counters):
+            return Effect(QUOTA_USED_UP)
+        memory.uses.update(dict.fromkeys(mark.uses, mark.user))
+        memory.codes.update({mark.code: mark.user} if mark.code else {})
+        memory.counts.update(() if attempt else [counter.key for counter in mark.counters])
+        attempt = max(attempt, mark.attempt) if mark.attempt else attempt + 1
+        memory.marks[name] = attempt, digest
+        return Effect(attempt, memory.taken.setdefault(name, now_ms))
 
     async def give_back(self, marks: Sequence[Mark]) -> None:
         self._memory.touch()
         for mark in marks:
-            if self._memory.codes.get(mark.code) == mark.user:
-                del self._memory.codes[mark.code]
+            for held, names in ((self._memory.codes, (mark.code,)), (self._memory.uses, mark.uses)):
+                for name in names:
+                    if held.get(name) == mark.user:
+                        del held[name]
 
 
 class MemoryObjects(Objects):
@@ -273,9 +336,9 @@ def file_of(serial: int) -> bytes:
 
 
 def service_code(serial: int, *, once: bool = True, province: str = PROVINCE) -> str:
-    """The service code of this serial."""
-    drawn = base64.b32encode(serial.to_bytes(16, "big")).decode().rstrip("=")
-    return f"CERTLANE:{province}:{'' if once else 'R'}{drawn}"
+    """The service code of this serial, under the tag of its issuer."""
+    key = code_key(unb64(KEYS[province].holder_key))
+    return tagged_code(province, serial.to_bytes(16, "big"), key, once=once)
 
 
 def by_id(serial: int) -> dict[str, Any]:
@@ -327,10 +390,35 @@ def request(
     )
 
 
+class GatedIssuer(MemoryIssuer):
+    """An issuer that answers at once until its gate is shut."""
+
+    def __init__(self, codes: Mapping[str, CodeRecord | None]) -> None:
+        super().__init__(codes)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked: list[str] = []
+
+    async def look(self, digests: Sequence[str]) -> Mapping[str, CodeRecord | None]:
+        self.asked += digests
+        await self.gate.wait()
+        return await super().look(digests)
+
+
 class Province:
     """A province's agent on these fakes, and the node that asks it."""
 
-    def __init__(self, store: Store, *, parties: Iterable[Body] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        parties: Iterable[Body] | None = None,
+        codes: Mapping[str, CodeRecord | None] = NO_CODES,
+        names: NameCheck | None = None,
+    ) -> None:
+        self.issuer = GatedIssuer(codes)
+        self.names: NameCheck = names or RegisteredNames()
+        self.consents = Consents(KEYS[PROVINCE], KeyOpener(KEYS[PROVINCE].sealing))
         self.redis, self.kafka, self.objects, self.store = PartyRedis(), MemoryKafka(), MemoryObjects(), store
         self.effects = MemoryEffects(self.redis)
         self.stored = MemoryStored(self.redis)
@@ -346,6 +434,9 @@ class Province:
             opener=KeyOpener(KEYS[PROVINCE].sealing),
             effects=self.effects,
             store=store,
+            issuer=self.issuer,
+            consents=self.consents,
+            names=self.names,
             files=FileSender(objects=self.objects, suite=ED),
             evidence=EvidenceWriter(
                 party=PROVINCE, keys=KEYS[PROVINCE], packer=self._packers[PROVINCE], kafka=self.kafka

@@ -10,10 +10,11 @@ from broker.bus.keys import KeyFile, KeySigner
 from broker.registry.snapshot import Snapshot
 from schemas.catalogue import CatalogueEntry, CatalogueField, Level, Mask
 from schemas.checks import citizen_check
+from schemas.consents import Consent
 from schemas.identifiers import make_certificate_id
 from schemas.jose import b64
 from schemas.kinds import Kind
-from schemas.registry import Application, Manifest, Party, PartyKey, Record, digest_of, root_of
+from schemas.registry import Application, Manifest, Party, PartyKey, Record, Withdrawal, digest_of, root_of
 from schemas.scenes import (
     Basis,
     ConsentMode,
@@ -29,7 +30,7 @@ from schemas.scenes import (
 from schemas.suites import new_keys
 from schemas.wire import sign_compact
 
-Body = Party | Application | CatalogueEntry | Scene
+Body = Party | Application | CatalogueEntry | Scene | Withdrawal
 
 NODE, OTHER_NODE, PROVINCE = "31-yct", "31-sdk", "32"
 APPLICATION: Final = "yct-enterprise"
@@ -50,6 +51,7 @@ _KINDS: dict[type[Body], Kind] = {
     Application: Kind.APPLICATION,
     CatalogueEntry: Kind.CATALOGUE,
     Scene: Kind.SCENE,
+    Withdrawal: Kind.WITHDRAWAL,
 }
 
 
@@ -143,6 +145,23 @@ def scene() -> Scene:
         valid_from=LONG_AGO,
         valid_to=FAR_AHEAD,
         service_code=SceneCode(source_provinces=("31", PROVINCE)),
+    )
+
+
+def consent(now_ms: int) -> Consent:
+    """What the holder agreed to just now, once, for the scenario's type; sealed to nobody."""
+    return Consent(
+        id=f"{1:032x}",
+        iss="31",
+        mode=ConsentMode.ONLINE,
+        scene=SCENE,
+        node=NODE,
+        application=APPLICATION,
+        org=ORG,
+        types=(CARD,),
+        holder={},
+        iat=now_ms - 1_000,
+        exp=now_ms + 60_000,
     )
 
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from schemas.certificates import CertificateRecord, CertificateStatus, SurfaceField, minimise_surface
 from schemas.identifiers import parse_certificate_id
 from tests.support_registry import CARD, CITIZEN_ID, identifier_of
-from workers.stores.memory import NO_CODES, NO_FILES, MemoryStore
-from workers.stores.port import Ask, CodeRecord, Found, StoreError
+from workers.stores.memory import NO_FILES, MemoryStore
+from workers.stores.port import Ask, Found, StoreError
 
 
 def certificate(serial: int, type_code: str = CARD, **changes: Any) -> CertificateRecord:
@@ -51,9 +51,8 @@ class GatedStore(MemoryStore):
         *,
         from_place: int = 0,
         files: Mapping[tuple[str, str], bytes] = NO_FILES,
-        codes: Mapping[str, CodeRecord] = NO_CODES,
     ) -> None:
-        super().__init__(records, files=files, codes=codes)
+        super().__init__(records, files=files)
         self.gate = asyncio.Event()
         self.from_place = from_place
         self.asked: list[Ask] = []

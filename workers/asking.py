@@ -14,7 +14,7 @@ from schemas.sharing import (
     VerifyFileRequest,
 )
 from workers.judge import NOTHING
-from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier
+from workers.stores.port import Ask, ByFile, ByHolder, ByIdentifier
 
 if TYPE_CHECKING:
     from workers.judge import Case, Grant
@@ -40,8 +40,7 @@ def _look(case: Case, grant: Grant) -> Look:
         return ByFile(
             type_code=data.type_code or "", digest=data.content or "", certificate_id=data.certificate_id or None
         )
-    if isinstance(data, VerifyCodeRequest):
-        return ByCode(digest=case.form.code.digest if case.form.code else "")
+    assert not isinstance(data, VerifyCodeRequest)  # a code is its issuer's to know
     return ByHolder(
         holder_code=data.holder_code or "",
         holder_type_code=data.holder_type_code or "",

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from schemas.holders import holder_code_is_right
 from schemas.identifiers import IdentifierError, parse_certificate_id
-from workers.stores.port import ByCode, ByHolder, ByIdentifier
+from workers.stores.port import ByHolder, ByIdentifier
 
 if TYPE_CHECKING:
     from schemas.certificates import CertificateRecord
     from schemas.identifiers import CertificateId
-    from workers.stores.port import ByFile, CodeRecord, Found, Look
+    from workers.issuers.port import CodeRecord
+    from workers.stores.port import ByFile, Found, Look
 
 
 def is_what_was_asked(look: Look, found: Found, identifier: CertificateId | None) -> bool:
@@ -23,8 +24,6 @@ def is_what_was_asked(look: Look, found: Found, identifier: CertificateId | None
     if isinstance(look, ByHolder):
         alone = len({record.certificate_id for record in records}) == len(records) <= look.limit
         return alone and all(_is_of(record, look) for record in records)
-    if isinstance(look, ByCode):
-        return not records and (found.code is None or _is_sound_code(found.code))
     return not records or (len(records) == 1 and _is_by_file(records[0], look, found, identifier))
 
 
@@ -71,7 +70,8 @@ def _is_sound(record: CertificateRecord, identifier: CertificateId | None) -> bo
     return all(map(_is_date, days))
 
 
-def _is_sound_code(code: CodeRecord) -> bool:
+def is_sound_code(code: CodeRecord) -> bool:
+    """Whether the holder of a code has the form that a holder must have."""
     name = code.holder_name
     return bool(name) and not name.isspace() and holder_code_is_right(code.holder_type_code, code.holder_code)
 

@@ -1,68 +1,31 @@
-"""What a lot takes in the province's Redis, once: its own mark, each granted request's, its code; one script."""
+"""What a lot takes in the province's Redis, once: its own mark, each item's mark, consents, code, quota; one script."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.exceptions import NoScriptError
 
 from broker.bus.redis import prefix
+from workers.taking import BEGIN, GIVE_BACK, RESTORE, TAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from redis.asyncio import Redis
 
+    from workers.quota import Counter
+
 MARK_KEPT_MS = 600_000  # after the deadline (DESIGN §5)
-CODE_KEPT_MS = 86_400_000  # a redeemed code stays redeemed far beyond its own life (DOMAIN §8.6: 60 s)
-MARK_HELD, CODE_USED = 0, -1
-
-# KEYS: epoch, lot mark, then a mark for each granted item, then the codes that some of them redeem.
-# ARGV: epoch, place of the lot on its topic, its end (unix ms), how many items, how long a code is kept (ms), then
-# digest and end for each item, then for each code whose it becomes and the number of its item.
-# Answers: 'epoch' | 'replayed' | for each item the attempt that this is, 0 when another request holds the mark,
-# -1 when another one has used the code: then its mark is not taken either.
-_TAKE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'epoch' end
-local place = redis.call('SET', KEYS[2], ARGV[2], 'NX', 'GET', 'PXAT', ARGV[3])
-if place and place ~= ARGV[2] then return 'replayed' end
-local count, codes = tonumber(ARGV[4]), {}
-for i = 3 + count, #KEYS do
-  local at = 2 * i
-  codes[tonumber(ARGV[at + 1])] = {KEYS[i], ARGV[at]}
-end
-local out = {}
-for i = 1, count do
-  local key, digest, ends = KEYS[i + 2], ARGV[2 * i + 4], ARGV[2 * i + 5]
-  local held = redis.call('SET', key, '1:' .. digest, 'NX', 'GET', 'PXAT', ends)
-  local attempt = 1
-  if held then
-    local at = string.find(held, ':', 1, true)
-    attempt = string.sub(held, at + 1) == digest and tonumber(string.sub(held, 1, at - 1)) + 1 or 0
-  end
-  local code = codes[i]
-  if code and attempt > 0 then
-    local user = redis.call('SET', code[1], code[2], 'NX', 'GET', 'PX', ARGV[5])
-    if user and user ~= code[2] then
-      if not held then redis.call('DEL', key) end
-      attempt = -1
-    end
-  end
-  if attempt > 1 then redis.call('SET', key, attempt .. ':' .. digest, 'PXAT', ends) end
-  out[i] = attempt
-end
-return out
-"""
-
-
-# KEYS: codes. ARGV: whose each is.
-_GIVE_BACK = """
-for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[i] then redis.call('DEL', key) end
-end
-"""
+USED_KEPT_MS = 86_400_000  # a code or a consent stays used far beyond a code's own life (DOMAIN §8.6: 60 s)
+MARK_HELD, CODE_USED, CONSENT_USED, QUOTA_USED_UP = 0, -1, -2, -3
+_SHA = hashlib.sha1(TAKE.encode(), usedforsecurity=False).hexdigest()  # by which Redis knows a script
 
 
 class EpochError(Exception):
-    """Redis is not the one the snapshot was read from: nothing was taken, verify again and judge again."""
+    """Redis is not the one that was verified and rebuilt: nothing was taken, verify again and judge again."""
 
 
 class ReplayedError(Exception):
@@ -70,52 +33,139 @@ class ReplayedError(Exception):
 
 
 class Mark(NamedTuple):
-    """One granted request: who asked, its id, its digest, its deadline (unix ms), and the code it uses up if any."""
+    """One granted request: who asked, its id, its digest, its deadline (unix ms); and what is taken with its mark.
+
+    `code` and `uses` are what it uses up (kept until `uses_end_ms` at least), `counters` what it counts in. `attempt`
+    is 0 for a delivery, else the attempt that is only made sure of: it stays what it is.
+    """
 
     node: str
     request_id: str
     digest: str
     deadline_ms: int
     code: str = ""
+    uses: tuple[str, ...] = ()
+    uses_end_ms: int = 0
+    counters: tuple[Counter, ...] = ()
+    attempt: int = 0
+
+    @property
+    def name(self) -> str:
+        """Whose mark: the request id of that node."""
+        return f"{self.node}:{self.request_id}"
 
     @property
     def user(self) -> str:
-        """By whom a code was used: this very request."""
-        return f"{self.node}:{self.request_id}:{self.digest}"
+        """By whom a code or a consent was used: this very request."""
+        return f"{self.name}:{self.digest}"
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The names of what it uses up: consents, then its code; they follow each other in the script too."""
+        uses = tuple([f"use:{name}" for name in self.uses])
+        return (*uses, f"code:{self.code}") if self.code else uses
+
+
+class Effect(NamedTuple):
+    """What became of a mark: its attempt (at most 0: refused, and nothing taken), and when it was first taken (ms)."""
+
+    attempt: int
+    taken_ms: int = 0
+
+
+class Restored(NamedTuple):
+    """One key as evidence tells it: how it goes together with what stands there, its value, its end (unix ms)."""
+
+    key: str
+    rule: str  # "mark": the higher attempt; "used": the first; "count": the higher
+    value: str
+    ends_ms: int
 
 
 class Effects:
-    """The province's marks and redeemed codes."""
+    """The province's marks, codes, consents and counters; `life` is the one of Redis that is known to be whole."""
 
     def __init__(self, redis: Redis, province: str) -> None:
-        self._base = prefix(province)
-        self._take = redis.register_script(_TAKE)
-        self._give_back = redis.register_script(_GIVE_BACK)
+        self._redis, self._base = redis, prefix(province)
+        self._whole = [f"{self._base}epoch", f"{self._base}rebuilt"]
+        self.life = b""
 
     async def take(
-        self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark]
-    ) -> list[int]:
-        """The attempt number of each mark; MARK_HELD or CODE_USED where another request has it: then nothing is taken.
+        self, epoch: bytes, *, node: str, lot: str, place: str, ends_ms: int, marks: Sequence[Mark], now_ms: int
+    ) -> list[Effect]:
+        """What became of each mark; an attempt of at most 0 says why nothing was taken for it.
 
         Safe to repeat: the same request only raises its attempt. Raises EpochError, ReplayedError, RedisError.
         """
-        keys = [f"{self._base}epoch", f"{self._base}lot:{node}:{lot}"]
-        keys += [f"{self._base}mark:{mark.node}:{mark.request_id}" for mark in marks]
-        args: list[str | bytes | int] = [epoch, place, ends_ms + MARK_KEPT_MS, len(marks), CODE_KEPT_MS]
+        keys = [*self._whole, f"{self._base}lot:{node}:{lot}"]
+        args: list[str | bytes | int] = [epoch, self.life, place, ends_ms + MARK_KEPT_MS, now_ms, len(marks)]
+        names = self._counted(keys, args, marks)
+        base, lasting = self._base, now_ms + USED_KEPT_MS
         for mark in marks:
-            args += [mark.digest, mark.deadline_ms + MARK_KEPT_MS]
-        for number, mark in enumerate(marks, 1):
-            if mark.code:
-                keys.append(f"{self._base}code:{mark.code}")
-                args += [mark.user, number]
-        answer = await self._take(keys=keys, args=args)
+            keys.append(f"{base}mark:{mark.node}:{mark.request_id}")
+            row, ends = names[id(mark.counters)], mark.deadline_ms + MARK_KEPT_MS
+            if mark.attempt or mark.code or mark.uses:
+                used = mark.used
+                keys += [base + name for name in used]
+                args += (mark.digest, ends, f"+{row}", mark.attempt, len(used), len(mark.uses), mark.user)
+                args.append(max(mark.uses_end_ms, lasting))
+            else:
+                args += (mark.digest, ends, row)
+        try:
+            answer: Any = await self._redis.evalsha(_SHA, len(keys), *keys, *args)
+        except NoScriptError:  # scripts are never persisted: this life of Redis began without us
+            raise EpochError from None
         if answer == b"epoch":
             raise EpochError
         if answer == b"replayed":
             raise ReplayedError
-        return list(answer)
+        return [Effect(*one) if isinstance(one, list) else Effect(one, now_ms if one > 0 else 0) for one in answer]
+
+    def _counted(self, keys: list[str], args: list[str | bytes | int], marks: Sequence[Mark]) -> dict[int, str]:
+        """Tell each counter once and each row of counters once; the rows' names by their identity, for speed."""
+        rows = {id(mark.counters): mark.counters for mark in marks}
+        names = {counter.key: counter.ends_ms for row in rows.values() for counter in row}
+        place_of = {name: place for place, name in enumerate(names, 1)}
+        keys += [self._base + name for name in names]
+        args += (len(names), *names.values(), len(rows))
+        for row in rows.values():
+            args += (len(row), *chain.from_iterable((place_of[one.key], one.limit) for one in row))
+        return {name: str(number) for number, name in enumerate(rows, 1)}
 
     async def give_back(self, marks: Sequence[Mark]) -> None:
-        """Let these codes be used again: nobody learned anything from them. Safe to repeat; raises RedisError."""
-        keys = [f"{self._base}code:{mark.code}" for mark in marks]
-        await self._give_back(keys=keys, args=[mark.user for mark in marks])
+        """Let what these used up be used again: nobody learned anything for it. Safe to repeat; raises RedisError."""
+        pairs = [(self._base + name, mark.user) for mark in marks for name in mark.used]
+        keys, users = zip(*pairs, strict=True)
+        await self._redis.eval(GIVE_BACK, len(keys), *keys, *users)
+
+    async def run_id(self) -> bytes:
+        """This run of the Redis process; together with the epoch it names a life. Raises RedisError."""
+        told: Any = await self._redis.info("server")
+        return str(told.get("run_id", "")).encode()
+
+    async def whole(self, epoch: bytes, life: bytes) -> bool:
+        """Whether everything was rebuilt in this life, and the script stands ready. Raises RedisError."""
+        (loaded,) = await self._redis.script_exists(_SHA)
+        return bool(loaded) and await self._redis.mget(self._whole) == [epoch, life]
+
+    async def restore(self, epoch: bytes, life: bytes, some: Iterable[Restored]) -> None:
+        """Bring back what evidence tells, unless this life was rebuilt meanwhile. Raises EpochError, RedisError."""
+        rows = list(some)
+        keys = [*self._whole, *(self._base + row.key for row in rows)]
+        args: list[str | int] = [part for row in rows for part in (row.rule, row.value, row.ends_ms)]
+        if await self._redis.eval(RESTORE, len(keys), *keys, epoch, life, *args) == b"epoch":
+            raise EpochError
+
+    async def begin(self, epoch: bytes, life: bytes) -> None:
+        """Say that this life is whole, and load the script; only who has rebuilt may. Raises EpochError, RedisError."""
+        if not await self._redis.eval(BEGIN, 2, *self._whole, epoch, life):
+            raise EpochError
+        if life != life_of(epoch, await self.run_id()):
+            raise EpochError  # it was started again under our hands
+        await self._redis.script_load(TAKE)
+        self.life = life
+
+
+def life_of(epoch: bytes, run_id: bytes) -> bytes:
+    """A life of Redis: it ends when its data are flushed (epoch) and when its process ends (run id)."""
+    return epoch + b"." + run_id

@@ -18,7 +18,7 @@ from schemas.lot import DETAIL_TYPE, REPLY_TYPE, WireRecord
 from schemas.topics import LANE_PARTITIONS, detail_topic, evidence_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aiokafka import AIOKafkaProducer
 
@@ -59,9 +59,19 @@ class EvidenceWriter:
         return hmac.digest(self._holder_key, holder_code.encode(), "sha256").hex() if holder_code else ""
 
     async def write(
-        self, *, reply: Envelope, to: str, frames: Frames, request_lot: str, details: Sequence[tuple[str, Detail]]
-    ) -> Evident:
-        """Put one reply lot into the chain and start its two writes; each detail stands behind its request's id."""
+        self,
+        *,
+        reply: Envelope,
+        to: str,
+        frames: Frames,
+        request_lot: str,
+        details: Sequence[tuple[str, Detail]],
+        still: Callable[[], bool] = lambda: True,
+    ) -> Evident | None:
+        """Put one reply lot into the chain and start its two writes; each detail stands behind its request's id.
+
+        Nothing is written when it is no longer so when its turn has come (`still`): then there is None.
+        """
         detail_frames = self._packer.frames([encode(detail) for _, detail in details])
         detail_envelope = self._packer.envelope(DETAIL_TYPE, len(details), reply.deadline_ms)
         sealed = self._packer.seal(detail_envelope, detail_frames.plaintext, self._own_key)
@@ -70,19 +80,9 @@ class EvidenceWriter:
             for (request_id, _), leaf in zip(details, detail_frames.leaves, strict=True)
         )
         async with self._in_order:
-            body = encode_body(
-                EvidenceBody(
-                    writer=self.writer,
-                    number=self._number,
-                    previous=self._previous.hex(),
-                    request_lot=request_lot,
-                    reply_lot=reply.ce_id,
-                    root=frames.root.hex(),
-                    time=now_ms(),
-                    attempt=max(detail.attempt for _, detail in details),
-                    items=items,
-                )
-            )
+            if not still():
+                return None
+            body = self._body(reply.ce_id, frames.root, request_lot, [detail for _, detail in details], items)
             digest = body_digest(body)
             record = self._packer.pack(reply, frames, to, evidence=digest)  # may be refused: then nothing was written
             signature = next(value for name, value in record.headers if name == _SIGNATURE)
@@ -94,6 +94,29 @@ class EvidenceWriter:
                 detail_topic(self._party), sealed.value, key=reply.ce_id.encode(), headers=sealed.headers
             )
         return Evident(record, (evidence, detail))
+
+    def _body(
+        self,
+        reply_lot: str,
+        root: bytes,
+        request_lot: str,
+        details: Sequence[Detail],
+        items: tuple[EvidenceItem, ...],
+    ) -> bytes:
+        """The next record of the chain; whoever calls holds its turn."""
+        return encode_body(
+            EvidenceBody(
+                writer=self.writer,
+                number=self._number,
+                previous=self._previous.hex(),
+                request_lot=request_lot,
+                reply_lot=reply_lot,
+                root=root.hex(),
+                time=now_ms(),
+                attempt=max(detail.attempt for detail in details),
+                items=items,
+            )
+        )
 
     def frames(self, bodies: Sequence[bytes]) -> Frames:
         return self._packer.frames(bodies)

@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms, today
 from schemas import statuses
 from schemas.interfaces import INTERFACES
+from schemas.sharing import VerifyCodeRequest
 from workers.asking import ask
 from workers.delivery import deliver
+from workers.issuers.port import IssuerError
 from workers.judge import Refusal
-from workers.outcome import Outcome
+from workers.names import NameCheckError, name_ask
+from workers.outcome import Outcome, outcome_of
+from workers.redeeming import digest_of, redeem
 from workers.release import Released, Shipment, release
 from workers.shaping import Here
 from workers.stores.port import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-    from workers.decisions import Taken
+    from broker.registry.snapshot import Snapshot
+    from workers.consents import Authorization, Consents
     from workers.files import FileSender
+    from workers.issuers.port import CodeIssuer, CodeRecord
+    from workers.names import NameAsk, NameCheck
+    from workers.outcome import Taken
     from workers.stores.port import Found, Store
 
 _FILES_AT_ONCE = 4  # of one lot
 _MAX_DATA_BYTES = 480 * 1024  # one answer's, so that it never takes its neighbours' with it
 
 
+class Sources(NamedTuple):
+    """What a province's answers come from; `snapshot` is the version of the registry in use."""
+
+    province: str
+    store: Store
+    issuer: CodeIssuer
+    files: FileSender
+    consents: Consents
+    snapshot: Callable[[], Snapshot]
+    names: NameCheck
+
+
 class Gathering:
     """One lot's; every granted item ends in exactly one outcome, or in none when its deadline passes meanwhile."""
 
-    def __init__(
-        self, taken: Mapping[int, Taken], *, province: str, store: Store, files: FileSender, hops: Mapping[str, int]
-    ) -> None:
-        self._taken, self._province, self._store, self._files, self._hops = taken, province, store, files, hops
-        self._asks = {key: ask(key, item.case, item.grant) for key, item in taken.items()}
+    def __init__(self, taken: Mapping[int, Taken], sources: Sources, hops: Mapping[str, int]) -> None:
+        self._taken, self._sources, self._hops = taken, sources, hops
+        self._province, self._store, self._files = sources.province, sources.store, sources.files
+        self._codes = [key for key, item in taken.items() if isinstance(item.case.data, VerifyCodeRequest)]
+        self._asks = {
+            key: ask(key, item.case, item.grant)
+            for key, item in taken.items()
+            if not isinstance(item.case.data, VerifyCodeRequest)
+        }
         self._waiting = set(self._asks)
         self._sending: set[asyncio.Task[list[Outcome]]] = set()
         self._turn = asyncio.Semaphore(_FILES_AT_ONCE)
@@ -43,14 +67,16 @@ class Gathering:
         self._turns: set[asyncio.Task[list[Outcome]]] = set()
 
     async def outcomes(self) -> AsyncGenerator[list[Outcome], None]:
-        """What has come together; what the store cannot answer is unreachable (7001)."""
-        if not self._asks:
+        """What has come together; what the store cannot answer is unreachable (7001), what the issuer cannot 6004."""
+        if not self._taken:
             return
-        telemetry.STORE_READS.labels(self._province).inc(len(self._asks))
+        telemetry.STORE_READS.labels(self._province).inc(len(self._taken))
         found = self._store.fetch([*self._asks.values()])
         reading: asyncio.Task[list[Outcome]] | None = None
+        if self._codes:
+            self._sending.add(asyncio.create_task(self._redeemed()))
         try:
-            while self._waiting or self._sending:
+            while self._waiting or self._sending or reading:  # which may have come while we were at a yield
                 if not self._sending and reading is None:  # nothing else can come: to wait for the store needs no task
                     yield await self._read(found)
                     continue
@@ -86,18 +112,42 @@ class Gathering:
             return [self._outcome(key, Refusal(statuses.UNREACHABLE, "store"), now) for key in left]
         fresh = {answer.key: answer for answer in group if answer.key in self._waiting}
         self._waiting -= fresh.keys()
-        with telemetry.STAGE_SECONDS.labels("release").time():
-            return self._released(fresh, now)
+        told = {key: one for key, answer in fresh.items() if (one := self._name_ask(key, answer))}
+        if told:  # whoever told no name does not wait for what is said of the others'
+            waiting = {key: fresh[key] for key in told}
+            self._sending.add(asyncio.create_task(self._named(waiting, told, ends)))
+        return self._released({key: answer for key, answer in fresh.items() if key not in told}, {}, now)
 
-    def _released(self, fresh: Mapping[int, Found], now: int) -> list[Outcome]:
+    def _name_ask(self, key: int, answer: Found) -> NameAsk | None:
+        return name_ask(self._taken[key].case.data, answer.records)
+
+    async def _named(self, fresh: Mapping[int, Found], told: Mapping[int, NameAsk], ends: int) -> list[Outcome]:
+        """Those that tell a name: it is asked for all of them at once whether it is right."""
+        names: Mapping[int, frozenset[str]] = {}
+        try:
+            async with asyncio.timeout((ends - now_ms()) / 1000):
+                names = dict(zip(told, await self._sources.names.right([*told.values()]), strict=True))
+        except (NameCheckError, TimeoutError) as error:
+            telemetry.log.warning("real-name check failed", error=type(error).__name__, items=len(told))
+        return self._released(fresh, names, now_ms())
+
+    def _released(self, fresh: Mapping[int, Found], names: Mapping[int, frozenset[str]], now: int) -> list[Outcome]:
         here = Here(self._province, now, today(now).isoformat())
+        with telemetry.STAGE_SECONDS.labels("release").time():
+            results = [
+                release(
+                    self._taken[key].case,
+                    self._taken[key].grant,
+                    self._asks[key].look,
+                    answer,
+                    here,
+                    names=names.get(key),
+                )
+                for key, answer in fresh.items()
+            ]
         outcomes = []
-        for key, answer in fresh.items():
-            item = self._taken[key]
-            result = release(item.case, item.grant, self._asks[key].look, answer, here)
-            self._answered(
-                key, "failed" if answer.unusable else "found" if answer.records or answer.code else "nothing"
-            )
+        for (key, answer), result in zip(fresh.items(), results, strict=True):
+            self._answered(key, "failed" if answer.unusable else "found" if answer.records else "nothing")
             if answer.unusable:
                 telemetry.STORE_UNUSABLE.labels(self._province).inc()
             if isinstance(result, Shipment):
@@ -105,6 +155,36 @@ class Gathering:
             else:
                 outcomes.append(self._outcome(key, result, now))
         return outcomes
+
+    async def _redeemed(self) -> list[Outcome]:
+        """All that shows a service code: one look at the issuer, beside the store's."""
+        ends = max(self._taken[key].case.item.deadline for key in self._codes)
+        codes: Mapping[str, CodeRecord | None] | None = None
+        try:
+            async with asyncio.timeout((ends - now_ms()) / 1000):
+                codes = await self._sources.issuer.look([digest_of(self._taken[key].case) for key in self._codes])
+        except (IssuerError, TimeoutError) as error:
+            telemetry.log.warning("issuer failed", error=type(error).__name__, items=len(self._codes))
+        now = now_ms()
+        return [self._outcome(key, self._of_code(key, codes), now) for key in self._codes]
+
+    def _of_code(self, key: int, codes: Mapping[str, CodeRecord | None] | None) -> Released | Refusal:
+        item, shown_ms = self._taken[key], self._hops["lane"]
+        if codes is None:
+            self._answered(key, "failed")
+            return Refusal(statuses.ISSUER_UNREACHABLE, "reach", item.grant.scenario)
+        digest = digest_of(item.case)
+        unusable = digest in codes and codes[digest] is None
+        self._answered(key, "failed" if unusable else "found" if digest in codes else "nothing")
+        if unusable:
+            telemetry.STORE_UNUSABLE.labels(self._province).inc()
+
+        def authorize(code: CodeRecord) -> Authorization | None:
+            if item.used:  # by another request: nothing is signed for this one
+                return None
+            return self._sources.consents.authorization(item.case, code, self._sources.snapshot(), shown_ms)
+
+        return redeem(item.case, item.grant, codes, authorize, province=self._province, shown_ms=shown_ms)
 
     def _answered(self, key: int, outcome: str) -> None:
         telemetry.STORE_ANSWERS.labels(INTERFACES[self._taken[key].case.item.interface].subject, outcome).inc()
@@ -127,7 +207,7 @@ class Gathering:
             result = Refusal(statuses.OTHER, "size")
         elif isinstance(result, Released) and item.used:
             result = Refusal(statuses.CODE_USED, "code")
-        return Outcome(item.case, result, item.grant.scenario, item.attempt, {**self._hops, "fetched": now})
+        return outcome_of(item, result, {**self._hops, "fetched": now})
 
 
 def _this() -> asyncio.Task[list[Outcome]]:

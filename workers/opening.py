@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from broker.bus.kafka import Incoming
     from broker.bus.keys import KeyOpener
     from broker.registry.snapshot import Snapshot
+    from schemas.consents import OpenedConsent
     from schemas.lot import Envelope, Item
+    from schemas.service_codes import ServiceCode
     from schemas.sharing import Asked
 
 
@@ -94,7 +96,17 @@ class Read(NamedTuple):
     unreadable: int
 
 
-def read_items(opened: Opened, province: str, now_ms: int) -> Read:
+class Proofs(Protocol):
+    """What only a province's keys can tell right from wrong of what a request brings; see `workers.consents`."""
+
+    def opened(self, head: Head, snapshot: Snapshot, now_ms: int) -> tuple[OpenedConsent | None, str]:
+        """The consent in `head.authCode`, or why what is there is none."""
+
+    def genuine(self, code: ServiceCode) -> bool:
+        """Whether this province issued the code, as far as its tag tells."""
+
+
+def read_items(opened: Opened, province: str, now_ms: int, snapshot: Snapshot, proofs: Proofs) -> Read:
     """Type every item; an expired one is dropped and counted, a wrong one is refused or, without an id, counted."""
     out = Read([], [], 0)
     unreadable = 0
@@ -108,8 +120,12 @@ def read_items(opened: Opened, province: str, now_ms: int) -> Read:
             out.refused.append((_not_typed(opened, raw.body, item), Refusal(statuses.BAD_VALUE, "form")))
         else:
             case, refusal = _read_one(opened, raw.body, item, province, now_ms)
+            code = case.form.code
+            if refusal is None and code and not proofs.genuine(code):  # nothing is looked up of what nobody issued
+                refusal = Refusal(statuses.CODE_UNKNOWN, "tag", "", "请核对 data.certQrCode")
             if refusal is None:
-                out.cases.append(case)
+                consent, why_not = proofs.opened(item.head, snapshot, now_ms)
+                out.cases.append(case._replace(consent=consent, consent_wrong=why_not))
             else:
                 out.refused.append((case, refusal))
     return out._replace(unreadable=unreadable)
@@ -140,7 +156,7 @@ def _read_one(opened: Opened, raw: bytes, item: RequestItem, province: str, now_
     except LotError:
         return _not_typed(opened, raw, item), Refusal(statuses.BAD_VALUE, "form")
     if data is None:
-        return _not_typed(opened, raw, item), Refusal(statuses.NOT_OFFERED, "interface")
+        return _not_typed(opened, raw, item), Refusal(statuses.NOT_OFFERED, "offered")
     digest = request_digest(item.interface, item.application, item.head, data)
     form, refusal = _form(item, data, province, now_ms)
     return Case(opened.node, raw, item, data, form, digest), refusal

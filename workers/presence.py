@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from broker.bus.keys import KeySigner
     from broker.registry.reader import RegistryReader
+    from workers.rebuilding import Rebuilder
 
 _LEAVE_SECONDS = 1.0
 _KAFKA_SECONDS = 2.0  # a heartbeat not acknowledged within it: Kafka is away, evidence cannot be written
 
 
 class PresenceLoop:
-    """Opens and closes the gate: registry fresh, Redis there, Kafka writable, clocks together."""
+    """Opens and closes the gate: registry fresh, Redis there and whole, Kafka writable, clocks together."""
 
     def __init__(
         self,
@@ -41,10 +42,11 @@ class PresenceLoop:
         kafka: AIOKafkaProducer,
         redis: Redis,
         registry: RegistryReader,
+        rebuilder: Rebuilder,
         gate: asyncio.Event,
     ) -> None:
         self._province, self._signer, self._kafka = province, signer, kafka
-        self._redis, self._registry, self._gate = redis, registry, gate
+        self._redis, self._registry, self._rebuilder, self._gate = redis, registry, rebuilder, gate
         self._incarnation = uuid.uuid4().hex
         self._beat: asyncio.Task[None] | None = None
         self._appended_apart_ms = 0
@@ -88,6 +90,8 @@ class PresenceLoop:
             return "clock"
         if not self._registry.fresh(now_ms()):
             return "registry"
+        if not self._rebuilder.standing:
+            return "rebuilding"
         return ""
 
     async def _say(self, reason: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from schemas import statuses
-from schemas.answers import CodeAnswer, DataAnswer, SearchAnswer, VerdictAnswer
+from schemas.answers import DataAnswer, SearchAnswer, VerdictAnswer
 from schemas.certificates import INTERFACE_CODES, CertificateStatus
-from schemas.form import blank
 from schemas.items import encode
 from schemas.sharing import FileByHolderRequest, FileByIdRequest, SearchRequest
 from workers.checking import is_what_was_asked
 from workers.judge import Refusal, file_format
-from workers.shaping import code_holder, hit, shape, state
-from workers.stores.port import ByCode, ByFile, ByHolder
+from workers.names import name_ask
+from workers.shaping import hit, shape, state
+from workers.stores.port import ByFile
 from workers.verdict import verdict
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from broker.registry.compiled import CompiledType
     from schemas.certificates import CertificateRecord
+    from schemas.consents import OpenedConsent
     from schemas.items import Ticket
     from schemas.sharing import Asked
     from workers.judge import Case, Grant
     from workers.shaping import Here
-    from workers.stores.port import CodeRecord, Found, Look
+    from workers.stores.port import Found, Look
 
 # What a search tells of each certificate, as evidence names it.
 HIT_FIELDS = frozenset(
@@ -54,23 +55,28 @@ class Shipment(NamedTuple):
     scenario: str
 
 
-def release(case: Case, grant: Grant, look: Look, found: Found, here: Here) -> Released | Shipment | Refusal:
-    """What leaves of what the store returned for this look."""
+def release(
+    case: Case, grant: Grant, look: Look, found: Found, here: Here, *, names: frozenset[str] | None = None
+) -> Released | Shipment | Refusal:
+    """What leaves of what the store returned for this look.
+
+    `names` are the records' names that the name told is right for; None: nobody could say.
+    """
     name, identifier = grant.scenario, case.form.identifier
     if found.unusable:
         return Refusal(statuses.OTHER, "store", name)
     if not is_what_was_asked(look, found, identifier):
         return Refusal(statuses.OTHER, "store", name, "证照源返回的数据未通过核对，已停止提供")
-    if isinstance(look, ByCode):
-        return _of_code(case, grant, found.code, here)
     if not found.records:
         wrong = identifier is not None and not identifier.check_is_right
         return Refusal(statuses.ID_CHECK_WRONG if wrong else statuses.NOT_FOUND, "store", name)
+    if not all(_is_consenting(case.consent, record) for record in found.records):
+        return Refusal(statuses.CONSENT_MISSING, "consent", name, "所查证照不属于授权的持证主体")
     if isinstance(look, ByFile):
         return _of_file(look, found, here)
-    records = _in_name(case.data, found.records) if isinstance(look, ByHolder) else found.records
-    if not records:
-        return Refusal(statuses.REAL_NAME_WRONG, "name", name, "请核对 data.certificateHolderName")
+    records = _in_name(case.data, found.records, names, name)
+    if isinstance(records, Refusal):
+        return records
     if isinstance(case.data, SearchRequest):
         return _hits(case.data, grant, records, here)
     valid = tuple([record for record in records if state(record, here.day) is _VALID])
@@ -81,12 +87,24 @@ def release(case: Case, grant: Grant, look: Look, found: Found, here: Here) -> R
     return _data(grant, valid)
 
 
-def _in_name(data: Asked, records: Sequence[CertificateRecord]) -> Sequence[CertificateRecord]:
+def _is_consenting(consent: OpenedConsent | None, record: CertificateRecord) -> bool:
+    """Whether the record is that of who consented; without a consent the judge has said that none is needed."""
+    return consent is None or (consent.holder_code, consent.holder_type_code) == (
+        record.holder_code,
+        record.holder_type_code,
+    )
+
+
+def _in_name(
+    data: Asked, records: tuple[CertificateRecord, ...], names: frozenset[str] | None, scenario: str
+) -> Sequence[CertificateRecord] | Refusal:
     """The real-name check: where the holder's name is told, only certificates in this name."""
-    told: str | None = getattr(data, "holder_name", None)
-    if told is None or blank(told):
+    if name_ask(data, records) is None:
         return records
-    return [record for record in records if record.holder_name == told.strip()]
+    if names is None:
+        return Refusal(statuses.UNREACHABLE, "name", scenario)
+    wrong = Refusal(statuses.REAL_NAME_WRONG, "name", scenario, "请核对 data.certificateHolderName")
+    return [record for record in records if record.holder_name in names] or wrong
 
 
 def _hits(data: SearchRequest, grant: Grant, records: Sequence[CertificateRecord], here: Here) -> Released:
@@ -120,14 +138,3 @@ def _of_file(look: ByFile, found: Found, here: Here) -> Released:
     (record,) = found.records
     told = verdict(look.digest, record, found.digests, state(record, here.day), here.now_ms)
     return Released(encode(VerdictAnswer(total=1, data_list=(told,))), record.holder_code, VERDICT_FIELDS)
-
-
-def _of_code(case: Case, grant: Grant, code: CodeRecord | None, here: Here) -> Released | Refusal:
-    """Who shows the code, shortened but for what the scenario grants in full (DOMAIN §4, I7)."""
-    if code is None:
-        return Refusal(statuses.CODE_UNKNOWN, "store", grant.scenario)
-    if code.expires_at <= here.now_ms:
-        return Refusal(statuses.CODE_EXPIRED, "expiry", grant.scenario)
-    told = code_holder(code, grant.code_fields, once=case.form.code is None or case.form.code.once, here=here)
-    fields = CODE_FIELDS if told.mobile else CODE_FIELDS - {"mobile"}
-    return Released(encode(CodeAnswer(total=1, data_list=(told,))), code.holder_code, fields)

@@ -16,7 +16,8 @@ from workers.fields import CORE, MASKS, masked_holder_code
 if TYPE_CHECKING:
     from broker.registry.compiled import CompiledType
     from schemas.certificates import CertificateRecord, SurfaceField
-    from workers.stores.port import CodeRecord
+    from workers.consents import Authorization
+    from workers.issuers.port import CodeRecord
 
 
 class Here(NamedTuple):
@@ -101,8 +102,10 @@ def _core_value(value: str, mask: Mask, record: CertificateRecord) -> str:
     return MASKS[mask](value)
 
 
-def code_holder(code: CodeRecord, whole: frozenset[str], *, once: bool, here: Here) -> CodeHolder:
-    """Who shows a service code, shortened but for what is granted in full (DOMAIN §4, I7)."""
+def code_holder(
+    code: CodeRecord, whole: frozenset[str], authorization: Authorization | None, *, once: bool, province: str
+) -> CodeHolder:
+    """Who shows a service code, shortened but for what is granted in full, and what they agreed to (DOMAIN §4, I7)."""
     name, holder_code, mobile = code.holder_name, code.holder_code, code.mobile or None
     if "holderName" not in whole:
         name = MASKS[Mask.NAME](name)
@@ -117,6 +120,9 @@ def code_holder(code: CodeRecord, whole: frozenset[str], *, once: bool, here: He
         mobile=mobile,
         code_status="VALID",
         code_type="ONE_TIME" if once else "REUSABLE",
-        issue_region=BY_PROVINCE[here.province].code,
+        issue_region=BY_PROVINCE[province].code,
         expire_time=code.expires_at,
+        auth_token=authorization.token if authorization else None,
+        auth_scope=authorization.types if authorization else None,
+        auth_expires=authorization.expires_at if authorization else None,
     )

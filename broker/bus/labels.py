@@ -8,6 +8,7 @@ from broker.bus.families import Form, Label
 from schemas.answers import SourceState
 from schemas.interfaces import INTERFACES, Subject
 from schemas.regions import PROVINCES
+from schemas.registry import Distrust
 from schemas.statuses import STATUSES
 
 GATEWAY, WORKER, FOLLOWER, REGISTRAR = "gateway", "worker", "follower", "registrar"
@@ -48,6 +49,23 @@ def judgement_of(status: int) -> SourceState:
     return _JUDGEMENTS.get(outcome_of(status), SourceState.REFUSED)
 
 
+# Why the registry was not believed, by where one looks then; the log line says the reason itself and which record.
+_DISTRUSTS = {
+    Distrust.SIGNER: "signature",
+    Distrust.SIGNATURE: "signature",
+    Distrust.INTAKE: "signature",
+    Distrust.ROLLED_BACK: "version",
+    Distrust.GAP: "version",
+    Distrust.EXPIRED: "version",
+    Distrust.STALE: "version",
+}
+
+
+def distrust_of(reason: Distrust) -> str:
+    """The class of a reason: every process tells it, so there are few."""
+    return _DISTRUSTS.get(reason, "records")
+
+
 def _interface_or_other(key: str) -> str:
     return key if key in INTERFACES else "other"  # an item that could not be typed
 
@@ -60,7 +78,7 @@ STATUS = Label("status", tuple(map(str, STATUSES)))
 PROVINCE = Label("province", PROVINCES, {GATEWAY: MOST_PROVINCES, WORKER: 1})
 STATE = Label("state", tuple(SourceState))  # of a source (DESIGN §6)
 KIND = Label("kind", ("request", "reply"))
-PART = Label("part", ("redis", "kafka", "clock", "registry", "answers"))
+PART = Label("part", ("redis", "kafka", "clock", "registry", "rebuilding", "answers"))
 DOOR = Label("reason", ("rate", "lane", "agents", "files", *PART.listed))
 TOPIC = Label(
     "topic", Form(re.compile(r"certlane\.((request|reply)\.[0-9a-z-]{1,64}|presence)")), {GATEWAY: 2, WORKER: 1}
@@ -75,6 +93,7 @@ QUARANTINE = Label(
 STAGE = Label("stage", ("open", "judge", "effects", "fetch", "release", "record", "reply"))  # DESIGN §8
 EXPIRY = Label("stage", ("lane", "open", "effects", "record"))
 CAUSE = Label("cause", ("second", "late", "stranger"))
+DISTRUST = Label("reason", ("records", "signature", "version"), fold=distrust_of)
 LOOKUP = Label("lookup", tuple(str(subject) for subject in Subject))
 FOUND = Label("outcome", ("found", "nothing", "failed"))
 SENT = Label("outcome", ("sent", "broken", "gone", "failed"))

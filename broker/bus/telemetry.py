@@ -46,8 +46,8 @@ SNAPSHOT_VERSION = _table.gauge("certlane_snapshot_version", "Version of the reg
 SNAPSHOT_AGE = _table.gauge(
     "certlane_snapshot_age_seconds", "Seconds since the registry was known to be the newest.", _FOLLOWING
 )
-REGISTRY_REFUSED = _table.counter(
-    "certlane_registry_refused_total", "Manifests or record sets that were not believed.", _ALL
+REGISTRY_REFUSED = _table.counters(
+    "certlane_registry_refused_total", "What of the registry was not believed, by reason.", _ALL, labels.DISTRUST
 )
 
 # Gateways and agents

@@ -10,7 +10,7 @@ from schemas.certificates import SurfaceField
 from schemas.checks import citizen_check, uscc_check
 from schemas.form import sm3_hex
 from schemas.identifiers import make_certificate_id
-from schemas.scenes import SceneItem
+from schemas.scenes import Limits, Retention, SceneItem, TimeOfDay
 from schemas.statuses import OK, STATUSES, TIMED_OUT
 
 NOW = 1_780_000_000_000
@@ -126,6 +126,9 @@ _CODE = answers.CodeAnswer(
             code_type="ONE_TIME",
             issue_region="340000",
             expire_time=NOW + 60_000,
+            auth_token="eyJhbGciOiJFZERTQSIsImtpZCI6IuKApiIsInR5cCI6ImNlcnRsYW5lLWNvbnNlbnQifQ.e30.c2lnbmF0dXJl",  # noqa: S106 - a specimen
+            auth_scope=(_TYPE,),
+            auth_expires=NOW + 600_000,
         ),
     ),
     withheld=("mobile",),
@@ -150,7 +153,9 @@ SHOWN: dict[str, Shown] = {
     ),
     "I7": Shown(
         sharing.VerifyCodeRequest(
-            code="CERTLANE:34:ABCDEFGHIJKLMNOPQRSTUVWXYZ", pos="示例市政务服务中心（演示）", use="窗口办事"
+            code="CERTLANE:34:ABCDEFGHIJKLMNOPQRSTUVWXYZ.234567ABCDEFGHIJKLMNOPQRST",
+            pos="示例市政务服务中心（演示）",
+            use="窗口办事",
         ),
         _CODE,
         6003,
@@ -191,6 +196,7 @@ SCENES = offers.ScenesAnswer(
             scene_code=SCENE,
             scene_name="企业开办“免提交”（演示）",
             version=3,
+            status="PUBLISHED",
             items=(SceneItem(item_code=_ITEM, item_name="企业设立登记"),),
             org_code=_ORG,
             org_name="上海市企业服务中心（演示）",
@@ -198,15 +204,34 @@ SCENES = offers.ScenesAnswer(
             purpose_text="办理企业开办事项，核对申请人所持证照",
             valid_from="2026-01-01T00:00:00.000Z",
             valid_to="2027-01-01T00:00:00.000Z",
+            legal_basis=offers.OfferedBasis(kind="CONSENT", text="持证主体在线授权（演示）"),
+            consent=offers.OfferedConsent(
+                modes=("ONLINE", "AGENT"),
+                send="将持证主体的在线授权凭证（实名等级不低于 3）或代理人的委托授权凭证填入 head.authCode",
+                level=3,
+                ttl_seconds=86_400,
+                one_time=True,
+            ),
+            limits=Limits(
+                per_day=10_000,
+                per_hour=2_000,
+                per_holder_per_day=20,
+                time_of_day=TimeOfDay(start="08:30", end="17:30"),
+                max_records=50,
+            ),
+            retention=Retention(days=30, archive=True),
+            holder_kinds=("person",),
             types=(
                 offers.OfferedGrant(
                     certificate_type_code=_TYPE,
+                    certificate_type=_TYPE_NAME,
                     region_codes=("310000", "330000"),
                     interfaces=("I1", "I4"),
                     fields=("certificateName", "KZ_XM"),
                     masked_fields=("certificateNumber",),
                     file_formats=("ofd",),
                     original=True,
+                    copy_max_days=90,
                     number_required=False,
                 ),
             ),
@@ -221,9 +246,12 @@ TYPES = offers.TypesAnswer(
             certificate_type=_TYPE_NAME,
             aliases=("身份证",),
             holder_category="person",
+            validity_range="5年、10年、20年或长期",
+            scene_codes=(SCENE,),
             region_codes=("310000", "330000"),
             interfaces=("I1", "I4"),
-            fields=(offers.OfferedField(column_name="KZ_XM", name="姓名"),),
+            file_formats=("ofd",),
+            fields=(offers.OfferedField(column_name="KZ_XM", name="姓名", masked=False),),
         ),
     ),
 )

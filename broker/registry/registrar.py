@@ -1,22 +1,35 @@
-"""The registrar: takes signed intake, makes versions of it, signs a manifest over all, and renews it in time."""
+"""The registrar: takes signed intake in greedy batches, makes versions of it, signs manifests, renews them in time."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka import TopicPartition
-from msgspec import Struct
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
 from broker.bus.kafka import consumer
+from broker.registry.authoring import Known
+from broker.registry.chronicle import read_changes
+from broker.registry.folding import FOUNDATIONS, Rules, fold
 from broker.registry.follower import Follower
-from schemas.filing import Wanted
-from schemas.jose import JoseError, parse_jws
-from schemas.registry import BODIES, MANIFEST_KEY, MAX_MANIFEST_CHARS, Manifest, Record, digest_of, root_of
-from schemas.suites import BY_SIGN_ALG, CryptoError
+from broker.registry.intake import MAX_APART_MS, IntakeError, read_intake, sign_refusal
+from broker.registry.lifecycle import LifecycleError
+from schemas.filing import Action, Intake, Refused
+from schemas.kinds import Kind
+from schemas.registry import (
+    MANIFEST_KEY,
+    MAX_CHANGED,
+    REFUSAL_KEY,
+    Distrust,
+    Manifest,
+    Withdrawal,
+    decode_record,
+    digest_of,
+)
 from schemas.topics import INTAKE, REGISTRY
 from schemas.wire import sign_compact
 
@@ -26,48 +39,43 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from broker.bus.keys import KeySigner
+    from broker.registry.snapshot import Snapshot
     from schemas.jose import Jwk
 
 MANIFEST_LIFE_MS = 24 * 3_600_000
-INTAKE_TYPE = "certlane-intake"
+_BELIEF_SECONDS = 30.0
+_REMEMBERED_REFUSALS = 10_000
 _INTAKE_PARTITION = TopicPartition(INTAKE, 0)
 _encode = msgspec.json.Encoder().encode
+_ORDER = {kind: place for place, kind in enumerate((*FOUNDATIONS, Kind.WITHDRAWAL, Kind.FILING, Kind.SCENE))}
 
 
-class Intake(Struct, frozen=True, kw_only=True):
-    """A signed wish to the registrar: these records, as they stand here; others stay as they are."""
-
-    id: str
-    time: int
-    records: tuple[Wanted, ...]
+class RegistrarError(Exception):
+    """What we published is not what stands on the topic: somebody else publishes too; the process starts anew."""
 
 
-def sign_intake(signer: KeySigner, intake: Intake) -> bytes:
-    return sign_compact(signer, _encode(intake), INTAKE_TYPE)
+def known_in(snapshot: Snapshot | None) -> Known:
+    """The records in force that others may name."""
+    if snapshot is None:
+        return Known({}, {}, {})
+    catalogue = {code: compiled.entry for code, compiled in snapshot.catalogue.items()}
+    return Known(snapshot.parties, snapshot.applications, catalogue)
 
 
-def read_intake(text: bytes, key: Jwk) -> Intake:
-    """The intake if this key signed it and each body is of its kind; raises JoseError, CryptoError, DecodeError."""
-    jws = parse_jws(text, MAX_MANIFEST_CHARS)
-    if jws.header.typ != INTAKE_TYPE or jws.header.kid != key.kid:
-        raise JoseError("not an intake of the registrar")
-    BY_SIGN_ALG[key.alg or ""].verifier(key)(jws.signature, jws.signing_input)
-    intake = msgspec.json.decode(jws.payload, type=Intake)
-    for wanted in intake.records:
-        msgspec.json.decode(wanted.body, type=BODIES[wanted.kind])
-    return intake
+class Batch:
+    """What is taken up together: the records it changes, and whose wishes those were."""
 
+    def __init__(self) -> None:
+        self.changed: dict[str, bytes] = {}
+        self.intakes: list[str] = []
 
-def changes(current: Mapping[str, bytes], wanted: Sequence[Wanted]) -> dict[str, bytes]:
-    """New versions of those records that are new or differ."""
-    out: dict[str, bytes] = {}
-    for wish in wanted:
-        key = f"{wish.kind}/{wish.id}"
-        old = msgspec.json.decode(current[key], type=Record) if key in current else None
-        if old is None or bytes(old.body) != bytes(wish.body):
-            version = old.version + 1 if old else 1
-            out[key] = _encode(Record(kind=wish.kind, id=wish.id, version=version, body=wish.body))
-    return out
+    @property
+    def founds(self) -> bool:
+        """Whether it changes what later wishes are held against: parties' keys, applications, the catalogue."""
+        return any(key.partition("/")[0] in set(FOUNDATIONS) for key in self.changed)
+
+    def has_room_for(self, changed: Mapping[str, bytes]) -> bool:
+        return not self.changed or len(self.changed.keys() | changed.keys()) <= MAX_CHANGED
 
 
 class Registrar:
@@ -78,10 +86,11 @@ class Registrar:
     ) -> None:
         self._bootstrap, self._name, self._key, self._signer, self._kafka = bootstrap, name, key, signer, kafka
         self._renew_seconds = renew_seconds
+        self._refused: OrderedDict[str, None] = OrderedDict()
         self.follower = Follower(bootstrap=bootstrap, name=f"{name}-follower", registrar=key)
 
     async def run(self) -> None:
-        """Stand at the topic's end, then take intake one by one and renew the manifest in time, for ever."""
+        """Stand at the topic's end, then take what intake there is and renew the manifest in time, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self._serve())
@@ -94,11 +103,12 @@ class Registrar:
             await self._catch_up()
             telemetry.READY.set(1)
             while True:
-                for record in (await reader.getmany(timeout_ms=500)).get(_INTAKE_PARTITION, []):
-                    await self._take(record.value or b"")
-                    await reader.commit({_INTAKE_PARTITION: record.offset + 1})
+                found = (await reader.getmany(timeout_ms=500)).get(_INTAKE_PARTITION, [])
+                if found:
+                    await self.take(found)
+                    await reader.commit({_INTAKE_PARTITION: found[-1].offset + 1})
                 if self._renewal_due():
-                    await self.publish({}, "")
+                    await self._publish(self._over(), ())
         finally:
             await reader.stop()
 
@@ -117,37 +127,132 @@ class Registrar:
         manifest = self.follower.trusted.manifest
         return manifest is not None and now_ms() - manifest.issued_at >= self._renew_seconds * 1000
 
-    async def _take(self, text: bytes) -> None:
-        try:
-            intake = read_intake(text, self._key)
-        except (JoseError, CryptoError, msgspec.DecodeError) as error:
-            telemetry.REGISTRY_REFUSED.inc()
-            telemetry.log.error("intake refused", reason=str(error))
-            return
-        await self.publish(changes(self.follower.trusted.records, intake.records), intake.id)
+    def _over(self) -> dict[str, bytes | None]:
+        """Withdrawals of consents that have ended by themselves: nobody needs them any more."""
+        now = now_ms() - MAX_APART_MS
+        out: dict[str, bytes | None] = {}
+        for key, raw in self.follower.trusted.records.items():
+            if key.startswith(f"{Kind.WITHDRAWAL}/") and len(out) < MAX_CHANGED:
+                withdrawn = msgspec.json.decode(decode_record(raw).body, type=Withdrawal)
+                if withdrawn.until < now:
+                    out[key] = None
+        return out
 
-    async def publish(self, changed: Mapping[str, bytes], intake: str) -> None:
+    async def take(self, found: Sequence[Any]) -> None:
+        """All that lies there, in its order, as one version where that is possible; refusals are told by name."""
+        batch, refused = Batch(), list[Refused]()
+        for record in found:
+            if batch.founds:
+                batch = await self._close(batch)
+            intake = self._read(record)
+            if intake is None or intake.id in batch.intakes:
+                continue
+            try:
+                self._check_time(intake, record.timestamp)
+                changed = fold(intake, await self._rules(intake), batch.changed, self.follower.trusted.records)
+            except LifecycleError as error:
+                refused.append(Refused(intake=intake.id, code=error.code, reason=str(error), time=now_ms()))
+                telemetry.log.info("intake not taken", by=intake.by, intake=intake.id, code=error.code)
+                continue
+            if not batch.has_room_for(changed):
+                batch = await self._close(batch)
+            batch.changed |= changed
+            batch.intakes.append(intake.id)
+        await self._close(batch)
+        await self._tell(refused)
+
+    def _read(self, record: Any) -> Intake | None:
+        """The intake if it is signed and new; a name that was decided upon is never decided upon again."""
+        try:
+            intake = read_intake(
+                record.value or b"", registrar=self._key, parties=self.follower.snapshot, now_ms=record.timestamp
+            )
+        except IntakeError as error:
+            telemetry.REGISTRY_REFUSED.labels(Distrust.INTAKE).inc()
+            telemetry.log.error("intake refused", reason=str(error))
+            return None
+        return None if intake.id in self.follower.trusted.intakes or intake.id in self._refused else intake
+
+    @staticmethod
+    def _check_time(intake: Intake, appended_ms: int) -> None:
+        if abs(appended_ms - intake.time) > MAX_APART_MS:
+            raise LifecycleError(
+                "time", "签署时间与收到时间相差超过十分钟", "signed more than ten minutes from its arrival"
+            )
+
+    async def _rules(self, intake: Intake) -> Rules:
+        """With every version of those records that this intake wants to go back to."""
+        keys = {wish.key for wish in intake.transitions if wish.action is Action.ROLLBACK}
+        keys |= {f"{Kind.SCENE}/{key}" for key in keys if "/" not in key}
+        changes = await read_changes(self._bootstrap, self._key, keys.__contains__) if keys else []
+        earlier = {(one.key, one.record.version): one.record for one in changes if one.record}
+        return Rules(known_in(self.follower.snapshot), lambda key, version: earlier.get((key, version)))
+
+    async def _close(self, batch: Batch) -> Batch:
+        if batch.intakes:
+            await self._publish(batch.changed, batch.intakes)
+        return Batch()
+
+    async def _publish(self, changed: Mapping[str, bytes | None], intakes: Sequence[str]) -> None:
+        """One version, or several when it is much; only the last of them says that the wishes are fulfilled."""
+        keys = sorted(changed, key=lambda key: (_ORDER[Kind(key.partition("/")[0])], key))
+        parts = [keys[place : place + MAX_CHANGED] for place in range(0, len(keys) or 1, MAX_CHANGED)]
+        for part in parts:
+            last = part is parts[-1]
+            await self._version({key: changed[key] for key in part}, tuple(intakes) if last else ())
+
+    async def _version(self, changed: Mapping[str, bytes | None], intakes: tuple[str, ...]) -> None:
         """Records first, the manifest last; then wait until our own follower believes it."""
-        trusted = self.follower.trusted
-        after = {**trusted.records, **changed}
-        now = now_ms()
+        trusted, now = self.follower.trusted, now_ms()
+        before = trusted.tree.apply(changed)
+        count, root = trusted.tree.count, trusted.tree.root()
+        trusted.tree.undo(before)  # it is our follower's, and moves when that believes the manifest
         manifest = Manifest(
             version=trusted.version + 1,
             previous=trusted.version,
-            count=len(after),
-            root=root_of(after),
-            changed={key: digest_of(value) for key, value in changed.items()},
+            count=count,
+            root=root,
+            changed={key: digest_of(value) if value else "" for key, value in changed.items()},
             issued_at=now,
             expires_at=now + MANIFEST_LIFE_MS,
-            intakes=(intake,) if intake else (),
+            intakes=intakes,
         )
         sends = [
-            await self._kafka.send(REGISTRY, value, key=key.encode(), partition=0) for key, value in changed.items()
+            await self._kafka.send(REGISTRY, value, key=key.encode(), partition=0)
+            for key, value in changed.items()
+            if value
         ]
         await asyncio.gather(*sends)
-        jws = sign_compact(self._signer, _encode(manifest))
-        await self._kafka.send_and_wait(REGISTRY, jws, key=MANIFEST_KEY, partition=0)
-        while trusted.version < manifest.version:
-            self.follower.moved.clear()
-            await self.follower.moved.wait()
-        telemetry.log.info("registry published", version=manifest.version, changed=len(changed), count=len(after))
+        await self._kafka.send_and_wait(
+            REGISTRY, sign_compact(self._signer, _encode(manifest)), key=MANIFEST_KEY, partition=0
+        )
+        await self._believed(manifest)
+        telemetry.log.info(
+            "registry published",
+            version=manifest.version,
+            changed=len(changed),
+            count=manifest.count,
+            intakes=len(intakes),
+        )
+
+    async def _believed(self, manifest: Manifest) -> None:
+        try:
+            async with asyncio.timeout(_BELIEF_SECONDS):
+                while self.follower.trusted.version < manifest.version:
+                    self.follower.moved.clear()
+                    await self.follower.moved.wait()
+        except TimeoutError as error:
+            raise RegistrarError(f"our own follower does not take version {manifest.version}") from error
+        if self.follower.trusted.manifest != manifest:
+            raise RegistrarError(f"version {manifest.version} is somebody else's")
+
+    async def _tell(self, refused: Sequence[Refused]) -> None:
+        for one in refused:
+            self._refused[one.intake] = None
+            if len(self._refused) > _REMEMBERED_REFUSALS:
+                self._refused.popitem(last=False)
+        sends = [
+            await self._kafka.send(REGISTRY, sign_refusal(self._signer, one), key=REFUSAL_KEY, partition=0)
+            for one in refused
+        ]
+        await asyncio.gather(*sends)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import call, doctor, metrics, registry, stack, store, tracing
+from deploy.cli import call, consent, doctor, explain, metrics, registry, registry_plan, stack, store, tracing
 from deploy.cli.processes import ROOTS, live
 
 app = typer.Typer(
@@ -18,9 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stack.add_to(app)
+registry_plan.add_to(registry.app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(store.app, name="store")
+app.add_typer(consent.app, name="consent")
 tracing.add_to(app)
+explain.add_to(app)
 metrics.add_to(app)
 call.add_to(app)
 doctor.add_to(app)

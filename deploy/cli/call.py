@@ -57,6 +57,8 @@ def call(  # noqa: PLR0917 - the command's options
     fields: Annotated[list[str] | None, typer.Option("--field", help="only this field; may be repeated")] = None,
     province: Annotated[list[str] | None, typer.Option(help="ask this province; may be repeated")] = None,
     application: Annotated[str, typer.Option("--as", help="calling application")] = "",
+    scene: Annotated[str, typer.Option(help="场景编码，报文头随之; by itself as in demo.json")] = "",
+    auth: Annotated[str, typer.Option(help="head.authCode: 授权凭证，见 I7 的 authToken 或 certlane consent new")] = "",
     wait: Annotated[
         float, typer.Option(min=0, max=MAX_WAIT_SECONDS, help="seconds to wait for the answer")
     ] = DEFAULT_WAIT_SECONDS,
@@ -73,15 +75,13 @@ def call(  # noqa: PLR0917 - the command's options
         "type_code": type_code,
         "number": number,
         "code": code,
-        "content_type": DIGEST if file else None,
-        "content": sm3_hex(file.read_bytes()) if file else None,
+        **({"content_type": DIGEST, "content": sm3_hex(file.read_bytes())} if file else {}),
         "fields": tuple(fields) if fields else None,
-        "region_codes": tuple(BY_PROVINCE[one].code if one in BY_PROVINCE else one for one in province)
-        if province
-        else None,
+        "region_codes": tuple(BY_PROVINCE[one].code if one in BY_PROVINCE else one for one in province or ()),
     }
     document = _document(home_of(home))
     planned = plan(document, what, {name: value for name, value in told.items() if value}, application)
+    planned = planned._replace(head=in_scene(document, planned.head, scene, auth))
     over = [gateway] if gateway else document["gateways"]
     with Client(over, token=planned.token, wait_seconds=wait, deadline_seconds=wait + _BEYOND_SECONDS) as client:
         raise typer.Exit(_call(client, planned, save=save, as_json=as_json))
@@ -112,6 +112,15 @@ def plan(document: dict[str, Any], what: str, told: dict[str, Any], application:
         raise typer.BadParameter(f"applications of demo.json: {', '.join(tokens)}")
     token = tokens[application] if application else base.get("token", document["token"])
     return Planned(row, head, replace(data, **told), token)
+
+
+def in_scene(document: dict[str, Any], head: Head, scene: str, auth: str = "") -> Head:
+    """The head of demo.json's first request in this scenario, else this head in that scenario; with this consent."""
+    heads = (one["body"]["head"] for one in document["requests"])
+    found = next((one for one in heads if scene and one.get("sceneCode") == scene), None)
+    if found is not None:
+        head = replace(msgspec.convert(found, Head), auth_code=None)
+    return replace(head, scene_code=scene or head.scene_code, auth_code=auth or head.auth_code)
 
 
 def _base(document: dict[str, Any], what: str, application: str) -> dict[str, Any]:

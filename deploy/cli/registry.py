@@ -1,13 +1,16 @@
-"""`certlane registry`: publishing what is shared and for what."""
+"""`certlane registry`: parties, applications, catalogue, and the life of scenarios."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
 import orjson
 import typer
 
+from deploy.cli import registry_history, registry_steps
+from deploy.cli.registry_steps import told
 from deploy.cli.stack import Home, Json
 from deploy.local import ports
 from deploy.local.home import home_of
@@ -16,19 +19,30 @@ from deploy.local.publish import apply as publish
 app = typer.Typer(help="the registry: catalogue, scenarios, applications, parties", no_args_is_help=True)
 
 
-@app.callback()
-def _registry() -> None:
-    """A group even while it has one command."""
-
-
 @app.command()
-def apply(folder: Path, home: Home = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Check a folder of YAML files and publish what changed; records that it does not name stay as they are."""
+def apply(
+    folder: Path,
+    every_party: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--every-party", help="sign every step of its scenarios here: demonstrations and sandboxes only"),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Check a folder and publish what changed but scenarios; tell which steps those wait for."""
     where = home_of(home)
-    manifest = asyncio.run(publish(folder, home=where, bootstrap=ports.remembered(where).bootstrap))
+    bootstrap = ports.remembered(where).bootstrap
+    done = asyncio.run(publish(folder, home=where, bootstrap=bootstrap, every_party=every_party))
     if as_json:
-        print(orjson.dumps({"version": manifest.version, "changed": sorted(manifest.changed)}).decode())
+        waiting = {code: told(code, standing) for code, standing in done.waiting.items()}
+        print(orjson.dumps({"version": done.version, "changed": done.changed, "waiting": waiting}).decode())
         return
-    print(f"version {manifest.version}: {len(manifest.changed)} of {manifest.count} records changed")
-    for key in sorted(manifest.changed):
+    print(f"version {done.version}: {len(done.changed)} of {done.records} records changed")
+    for key in done.changed:
         print(f"  {key}")
+    for code, standing in done.waiting.items():
+        print(f"  scene/{code} differs: {registry_steps.next_of(code, standing)}")
+
+
+registry_steps.add_to(app)
+registry_history.add_to(app)

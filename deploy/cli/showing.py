@@ -39,7 +39,7 @@ _LONG = 96  # of a value; a file's base64 is not for reading
 
 def show_answer(row: Interface, answer: Answer[Any], milliseconds: float, files: Iterable[Path]) -> None:
     """An answer that was granted, in part too."""
-    console = _console()
+    console = page()
     head = {
         "接口": f"{row.key} {row.name}",
         "状态": f"{answer.status} {answer.message}",
@@ -67,7 +67,7 @@ def show_answer(row: Interface, answer: Answer[Any], milliseconds: float, files:
 
 def show_refusal(error: ClientError, milliseconds: float) -> None:
     """Why there is no answer, and what to do."""
-    console = _console()
+    console = page()
     if isinstance(error, RefusedError):
         head = {
             "状态": f"{error.code} {error.message}",
@@ -91,7 +91,7 @@ def show_refusal(error: ClientError, milliseconds: float) -> None:
     _how_to_trace(console, error.request_id if getattr(error, "evidence", "") else "")
 
 
-def _console() -> Console:
+def page() -> Console:
     return Console(width=None if Console().is_terminal else _PIPED_COLUMNS)
 
 
@@ -134,6 +134,9 @@ def _show_one(console: Console, title: str, one: Mapping[str, Any]) -> None:
     table = Table("字段", "名称", "值", title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name, value in one.items():
         for inner in value if isinstance(value, tuple) else ():
+            if isinstance(inner, str):
+                table.add_row(name, short_label(name), Text(inner))
+                continue
             told = inner.get("value") or "，".join(text for key, text in inner.items() if text and key != "item")
             table.add_row(inner.get("columnName", name), inner.get("name") or inner.get("item"), Text(told))
         if not isinstance(value, tuple):
@@ -142,7 +145,7 @@ def _show_one(console: Console, title: str, one: Mapping[str, Any]) -> None:
 
 
 def _readable(name: str, value: object) -> str:
-    if isinstance(value, int) and name.endswith("Time"):
+    if isinstance(value, int) and name.endswith(("Time", "Expires")):
         return datetime.fromtimestamp(value / 1000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
     text = str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"

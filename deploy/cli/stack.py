@@ -9,6 +9,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from deploy.bench import Part
 from deploy.local.home import home_of
 
 Home = Annotated[Path | None, typer.Option(help="folder of the stack; default .certlane in the checkout")]
@@ -53,16 +54,14 @@ def add_to(app: typer.Typer) -> None:
 
     @app.command()
     def bench(
-        seconds: Annotated[float, typer.Option(help="seconds measured for each row")] = 5.0,
+        only: Annotated[list[Part] | None, typer.Option(help="part to measure, may be repeated; default all")] = None,
+        seconds: Annotated[float, typer.Option(help="seconds measured for each row of the lane")] = 5.0,
         as_json: Json = False,  # noqa: FBT002
     ) -> None:
-        """Start a stack of its own and measure the product against a bare aiokafka echo in the same run."""
-        from deploy.bench.run import bench as measure  # noqa: PLC0415
-        from deploy.bench.run import table  # noqa: PLC0415
+        """Measure the product: a lane beside a bare aiokafka echo, the registry at scale, the judge beside engines."""
+        from deploy.bench.parts import measure, written  # noqa: PLC0415
 
-        with commands.temporary_stack(commands.say_on_stderr) as home:
-            rows = measure(home, seconds=seconds, say=commands.say_on_stderr)
-        print(orjson.dumps([row._asdict() for row in rows]).decode() if as_json else table(rows))
+        print(written(measure(set(only or Part), seconds=seconds), as_json=as_json))
 
     @app.command()
     def demo(as_json: Json = False) -> None:  # noqa: FBT002

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SM3, Hash
 from broker.bus.clock import now_ms
 from deploy.cli.stack import Home, Json
 from deploy.local.home import LocalStackError, home_of
+from schemas.statuses import RefusedError
 from workers.stores.port import StoreError
 from workers.stores.sqlite import SqliteStore
 from workers.stores.sqlite_layout import put_file, read_store
@@ -23,6 +24,7 @@ from workers.stores.sqlite_layout import put_file, read_store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from deploy.local import home as local
     from workers.stores.port import StoredFile
 
 app = typer.Typer(help="a province's certificate store", no_args_is_help=True)
@@ -52,7 +54,7 @@ def sample(
 @app.command()
 def code(  # noqa: PLR0917 - the command's options
     province: Annotated[str, typer.Option()] = "31",
-    seconds: Annotated[int, typer.Option(min=1, max=_DAY_SECONDS, help="how long the code may be shown")] = 60,
+    seconds: Annotated[int, typer.Option(min=1, max=_DAY_SECONDS, help="how long it may be shown; once: ≤ 60")] = 60,
     holder: Annotated[str | None, typer.Option(help="a natural person's code; default the first in the store")] = None,
     reusable: Annotated[bool, typer.Option("--reusable", help="not used up by being redeemed once")] = False,  # noqa: FBT002
     home: Home = None,
@@ -63,7 +65,7 @@ def code(  # noqa: PLR0917 - the command's options
 
     with _one_line():
         made = issue_code(
-            _store(home, province),
+            _home(home, province),
             province,
             expires_at=now_ms() + seconds * 1000,
             holder_code=holder,
@@ -74,6 +76,25 @@ def code(  # noqa: PLR0917 - the command's options
         print(orjson.dumps(told).decode())
         return
     print(made.code)
+
+
+@app.command("code-state")
+def code_state(
+    code: Annotated[str, typer.Argument(help="a service code, as it is shown")],
+    state: Annotated[Literal["revoked", "refused", "valid"], typer.Argument(help="what is said of it from now on")],
+    home: Home = None,
+) -> None:
+    """Revoke a service code, or play its holder refusing what is asked with it."""
+    from schemas.service_codes import parse_service_code  # noqa: PLC0415
+    from workers.issuers.port import CodeState  # noqa: PLC0415
+    from workers.stores.sqlite_layout import set_code_state  # noqa: PLC0415
+
+    try:
+        shown = parse_service_code(code)
+    except RefusedError as error:
+        raise typer.BadParameter("this is no service code") from error
+    with _one_line():
+        set_code_state(_store(home, shown.province), shown.digest, CodeState(state.upper()))
 
 
 @app.command()
@@ -106,10 +127,15 @@ def file(  # noqa: PLR0917 - the command's options
 
 
 def _store(home: Path | None, province: str) -> Path:
-    path = home_of(home).store / f"{province}.db"
-    if not path.exists():
+    return _home(home, province).store / f"{province}.db"
+
+
+def _home(home: Path | None, province: str) -> local.Home:
+    """The home, which has a store of this province."""
+    found = home_of(home)
+    if not (path := found.store / f"{province}.db").exists():
         raise LocalStackError(f"there is no store {path}; `make up` makes those of 31, 32, 33 and 34")
-    return path
+    return found
 
 
 @contextmanager
@@ -117,7 +143,7 @@ def _one_line() -> Iterator[None]:
     """Say what a person can mend, or the store's file suffers from, in one line."""
     try:
         yield
-    except (LookupError, OSError, StoreError, sqlite3.Error) as error:
+    except (LookupError, ValueError, OSError, StoreError, sqlite3.Error) as error:
         raise LocalStackError(str(error.args[0]) if isinstance(error, LookupError) else str(error)) from error
 
 

@@ -7,13 +7,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.bus.clock import now_ms
-from deploy.demo.codes import issue_code
+from deploy.demo.codes import issue_code, issuers_key
 from deploy.demo.files import ofd_of, sized_files
 from deploy.demo.types import TYPES
 from schemas.certificates import CertificateStatus
 from schemas.form import sm3_hex
 from schemas.identifiers import parse_certificate_id
 from schemas.service_codes import new_service_code
+from workers.issuers.port import CodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,15 @@ READABLE = tuple(  # the types that the first scenario lets I4 read
     )
 )
 _DAY_MS = 86_400_000
+_BY_CODE = {  # 亮码: what is asked there rests on a consent that I7 gives
+    "sceneCode": "YRD-310000-2026-00006",
+    "orgName": "上海市新生儿服务专窗（演示）",
+    "orgCode": "11310000MB9A0003XP",
+    "itemName": "新生儿出生一件事",
+    "itemCode": "11310000MB9A0003XP2000612002001",
+    "businessCode": "DEMO-2026-000002",
+    "useFor": "GOV_SERVICE",
+}
 _MANY_PROVINCES = 4
 
 
@@ -53,7 +63,7 @@ class Question(NamedTuple):
 
 def questions(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
     """All of them, on certificates of the stores as they lie in this home."""
-    return [*_by_holder(stores), *_files(home, stores), *_verifying(stores), *_codes(home)]
+    return [*_by_holder(stores), *_files(home, stores), *_verifying(stores), *_codes(home), *_consenting(home, stores)]
 
 
 def holder_of(record: CertificateRecord) -> dict[str, Any]:
@@ -143,14 +153,38 @@ def _verifying(stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Questi
 
 def _codes(home: Home) -> list[Question]:
     scanned = {"pos": "上海市示例区政务服务中心（演示）", "use": "窗口办事"}
-    store, now = home.store / "34.db", now_ms()
-    shown = {**scanned, "certQrCode": issue_code(store, "34", expires_at=now + _DAY_MS, once=False).code}
-    past = {**scanned, "certQrCode": issue_code(store, "34", expires_at=now - 1, once=False).code}
+    now, key = now_ms(), issuers_key(home, "33")
+    shown = {**scanned, "certQrCode": issue_code(home, "34", expires_at=now + _DAY_MS, once=False).code}
+    stopped = {
+        state: {**scanned, "certQrCode": issue_code(home, "34", expires_at=now + _DAY_MS, once=False, state=state).code}
+        for state in (CodeState.REVOKED, CodeState.REFUSED)
+    }
+    past = {**scanned, "certQrCode": issue_code(home, "34", expires_at=now - 1, once=False).code}
+    unknown, foreign = new_service_code("33", key), new_service_code("34", key)
     return [
         Question("核验政务服务码（演示码，一天内可重复使用）", "I7", shown, 0),
         Question("核验政务服务码：已过期", "I7", past, 6002),
-        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": new_service_code("33")}, 6001),
+        Question("核验政务服务码：已撤销", "I7", stopped[CodeState.REVOKED], 6006),
+        Question("核验政务服务码：持码人未同意", "I7", stopped[CodeState.REFUSED], 6005),
+        Question("核验政务服务码：无人签发", "I7", {**scanned, "certQrCode": unknown}, 6001),
+        Question("核验政务服务码：签发方标记系伪造", "I7", {**scanned, "certQrCode": foreign}, 6001),
         Question("核验政务服务码：不是政务服务码", "I7", {**scanned, "certQrCode": "http://example.invalid/"}, 6001),
+    ]
+
+
+def _consenting(home: Home, stores: Mapping[str, Sequence[CertificateRecord]]) -> list[Question]:
+    """Scenarios that live on a holder's consent, as far as one can ask without one: consents are good once."""
+    code = issue_code(home, "34", expires_at=now_ms() + _DAY_MS, once=False).code
+    scanned = {"certQrCode": code, "pos": "上海市示例区政务服务中心（演示）", "use": "窗口办事"}
+    married, card = first(stores["34"], CODE["结婚证"]), first(stores["31"], CODE["居民身份证"])
+    by_id = {"certificateID": card.certificate_id}
+    strange, online = _BY_CODE | {"authCode": "not-a-consent"}, {"sceneCode": "YRD-310000-2026-00007"}
+    newborn = "yct-newborn"
+    return [
+        Question("亮码场景：核验政务服务码，得到授权", "I7", scanned, 0, newborn, _BY_CODE),
+        Question("亮码场景：没有授权", "I5", _typed(married) | {"regionCodes": ["340000"]}, 3008, newborn, _BY_CODE),
+        Question("亮码场景：不是授权凭证", "I4", {"certificateID": married.certificate_id}, 3008, newborn, strange),
+        Question("线上授权场景：没有授权", "I4", by_id, 3008, head=online),
     ]
 
 

@@ -77,7 +77,7 @@ def demo_requests(home: Home) -> list[DemoRequest]:
         _request("已暂停使用", _with_status(stores["33"], "SUSPENDED"), 23),
         _request("场景不存在", good, 3001, sceneCode="YRD-310000-2026-99999"),
         _request("场景已暂停", good, 3001, sceneCode="YRD-310000-2026-00004"),
-        _request("场景已到期", good, 3002, sceneCode="YRD-310000-2026-00003"),
+        _request("场景尚未生效", good, 3002, sceneCode="YRD-310000-2026-00003"),
         _request("事项不在场景内", good, 3003, itemCode="11310000MB9A0001XM2000999001001"),
         _request("应用未获授权", good, 3004, application="yct-realestate"),
         _request("证照类型未授权", _one(stores["32"], CODE["出生医学证明"]), 3005),

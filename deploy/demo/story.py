@@ -1,7 +1,8 @@
 """The story that `make demo` plays: 新生儿出生一件事, through all seven interfaces (DOMAIN §8.6).
 
-A service in Shanghai serves a mother who was married in Anhui. One request is refused, one original is fetched, one
-province is down; then every request of demo.json is sent as well, and the picture shows where the time went.
+A service in Shanghai serves a mother who was married in Anhui. By showing her code she agrees to what is then asked of
+her certificates, once each; what is asked twice, or beyond the scenario, is refused, and one province is down. Then
+every request of demo.json is sent as well, and the picture shows where the time went.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from deploy.local import commands
 from deploy.tracing import trace
 from schemas.answers import SourceState
 from schemas.regions import BY_CODE, PROVINCES
+from schemas.service_codes import CODE_LIFE_MS
 from workers.stores.sqlite_layout import read_store
 
 if TYPE_CHECKING:
@@ -34,11 +36,10 @@ if TYPE_CHECKING:
     from schemas.certificates import CertificateRecord
 
 _SECONDS = 20.0
-_CODE_MS = 60_000  # as long as a code may be shown (DOMAIN §8.6)
 _APPLICATION = "yct-newborn"
 _DOWN = "33"
 _HEAD = Head(
-    scene_code="YRD-310000-2026-00005",
+    scene_code="YRD-310000-2026-00006",  # 亮码: it lives on what the holder agrees to
     org_name="上海市新生儿服务专窗（演示）",
     org_code="11310000MB9A0003XP",
     username="窗口三号（演示）",
@@ -47,6 +48,7 @@ _HEAD = Head(
     business_code="DEMO-2026-000002",
     use_for="GOV_SERVICE",
 )
+_BY_STATUTE = Head(scene_code="YRD-310000-2026-00005")  # the same service, without the holder's consent
 _STATES = {
     SourceState.ANSWERED: "有",
     SourceState.EMPTY: "无",
@@ -108,27 +110,32 @@ class _Story:
 
     def play(self) -> list[Row]:
         birth, marriage = self._mother["出生医学证明"], self._mother["结婚证"]
-        store, ends = self._home.store / "34.db", now_ms() + _CODE_MS
-        code = issue_code(store, "34", expires_at=ends, holder_code=marriage.holder_code).code
+        ends = now_ms() + CODE_LIFE_MS
+        code = issue_code(self._home, "34", expires_at=ends, holder_code=marriage.holder_code).code
         client, holder = self._client, _holder(marriage)
+        of_marriage = {**holder, "type_code": CODE["结婚证"], "region_codes": ("340000",)}
         file = self._home.run / f"{birth.certificate_id}.ofd"
         with client:
-            self._tell(
-                "核验母亲出示的安徽政务服务码", "I7", lambda: client.verify_code(code=code, pos="窗口", use="办事")
+            shown = self._tell(
+                "核验母亲出示的安徽政务服务码，得到授权",
+                "I7",
+                lambda: client.verify_code(code=code, pos="窗口", use="办事"),
             )
-            self._tell("检索母亲在四省的证照", "I1", lambda: client.search(**holder))
+            yes = Head(auth_code=shown.data.data_list[0].auth_token if shown else None)
+            self._tell("凭授权检索母亲在四省的证照", "I1", lambda: client.search(**holder, head=yes))
+            self._tell("凭授权按持证主体取安徽的结婚证", "I5", lambda: client.data_by_holder(**of_marriage, head=yes))
             self._tell(
-                "按持证主体取安徽的结婚证",
-                "I5",
-                lambda: client.data_by_holder(**holder, type_code=CODE["结婚证"], region_codes=("340000",)),
+                "同一授权再取一次：已使用，拒绝", "I5", lambda: client.data_by_holder(**of_marriage, head=yes), 3009
             )
             self._tell(
-                "按标识取上海的出生医学证明", "I4", lambda: client.data_by_id(certificate_id=birth.certificate_id)
+                "凭授权按标识取上海的出生医学证明",
+                "I4",
+                lambda: client.data_by_id(certificate_id=birth.certificate_id, head=yes),
             )
             told = self._tell(
-                "下载出生医学证明的原件",
+                "凭授权下载出生医学证明的原件",
                 "I2",
-                lambda: client.file_by_id(certificate_id=birth.certificate_id, original=True),
+                lambda: client.file_by_id(certificate_id=birth.certificate_id, original=True, head=yes),
             )
             if told:
                 client.download(told.data.data_list[0], file)
@@ -137,22 +144,19 @@ class _Story:
                     "核验下载的原件",
                     "I6",
                     lambda: client.verify_file(
-                        type_code=birth.type_code, content=proof, certificate_id=birth.certificate_id
+                        type_code=birth.type_code, content=proof, certificate_id=birth.certificate_id, head=yes
                     ),
                 )
-            self._tell(
-                "按持证主体下载结婚证文件",
-                "I3",
-                lambda: client.file_by_holder(**holder, type_code=CODE["结婚证"], region_codes=("340000",)),
-            )
+            self._tell("凭授权按持证主体下载结婚证文件", "I3", lambda: client.file_by_holder(**of_marriage, head=yes))
             self._tell(
                 "点名要了场景不给的住址：拒绝",
                 "I5",
-                lambda: client.data_by_holder(**holder, type_code=CODE["居民身份证"], fields=("KZ_ZZ",)),
+                lambda: client.data_by_holder(**holder, type_code=CODE["居民身份证"], fields=("KZ_ZZ",), head=yes),
                 3007,
             )
+            self._tell("没有授权：拒绝", "I5", lambda: client.data_by_holder(**of_marriage), 3008)
             commands.stop(self._home.path, f"worker-{_DOWN}")
-            self._tell("浙江停机时再次检索四省", "I1", lambda: client.search(**holder), 7003)
+            self._tell("浙江停机时依法定职责检索四省", "I1", lambda: client.search(**holder, head=_BY_STATUTE), 7003)
         return self._rows
 
     def _tell(self, name: str, interface: str, ask: Callable[[], Answer[Any]], expected: int = 0) -> Answer[Any] | None:

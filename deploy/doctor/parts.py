@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from broker.bus import kafka
 from broker.bus.clock import now_ms
 from broker.bus.keys import read_keys
-from broker.registry.follower import FRESH_MS
+from broker.registry.refusing import FRESH_MS
 from deploy.doctor.site import IllError
 from deploy.local import processes
 from schemas.jose import MALFORMED, JoseError, parse_jws

@@ -75,7 +75,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
     "登记与隔离 · Registry and quarantine": (
         Panel("登记版本 · snapshot version", "certlane_snapshot_version", ("instance",)),
         Panel("登记时效 · snapshot age", "certlane_snapshot_age_seconds", ("instance",)),
-        Panel("拒绝的版本 · registry refused", "certlane_registry_refused_total", ("instance",)),
+        Panel("拒绝的登记信息 · registry refused", "certlane_registry_refused_total", ("instance", "reason")),
         Panel("隔离 · quarantine", "certlane_quarantined_total", ("topic", "reason")),
         Panel("未声明的标签 · undeclared", "certlane_undeclared_total", ("instance",)),
     ),

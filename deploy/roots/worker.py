@@ -13,15 +13,20 @@ from broker.bus.lots import Packer
 from broker.bus.objects import Objects
 from broker.registry.reader import RegistryReader
 from broker.registry.stored import StoredRegistry
+from deploy.details import Details
 from deploy.roots.lifetime import until_stopped
 from schemas.topics import request_topic
+from workers.consents import Consents
 from workers.effects import Effects
 from workers.engine.bare import BareEngine
 from workers.engine.lane import LaneWork
 from workers.evidence import EvidenceWriter
 from workers.files import FileSender, sweep
 from workers.handler import Handler
+from workers.issuers.sqlite import SqliteIssuer
+from workers.names import RegisteredNames
 from workers.presence import PresenceLoop
+from workers.rebuilding import Rebuilder
 from workers.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -42,20 +47,34 @@ async def run(settings: WorkerSettings) -> None:
     producer = kafka.producer(settings.kafka, settings.name)
     await producer.start()
     gate = asyncio.Event()
+    effects = Effects(connection, settings.province)
+    details = Details(settings.kafka, keys, name=f"rebuilding-{settings.name}")
+    rebuilder = Rebuilder(effects=effects, registry=registry, details=details)
+    opener = KeyOpener(keys.sealing)
     store, objects = SqliteStore(settings.store), Objects(settings.objects)
+    issuer = SqliteIssuer(settings.store)  # the simulated one keeps its codes beside the certificates
     handler = Handler(
         province=settings.province,
         registry=registry,
-        opener=KeyOpener(keys.sealing),
-        effects=Effects(connection, settings.province),
+        opener=opener,
+        effects=effects,
         store=store,
+        issuer=issuer,
+        consents=Consents(keys, opener),
+        names=RegisteredNames(),
         files=FileSender(objects=objects, suite=signer.suite),
         evidence=EvidenceWriter(party=settings.province, keys=keys, packer=packer, kafka=producer),
         spans=spans,
     )
     lane = LaneWork(handle=handler, kafka=producer, gate=gate, lots_in_work=settings.lots_in_work)
     presence = PresenceLoop(
-        province=settings.province, signer=signer, kafka=producer, redis=connection, registry=registry, gate=gate
+        province=settings.province,
+        signer=signer,
+        kafka=producer,
+        redis=connection,
+        registry=registry,
+        rebuilder=rebuilder,
+        gate=gate,
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +84,13 @@ async def run(settings: WorkerSettings) -> None:
                 await presence.leave()
                 await engine.stop()
 
-            await until_stopped(engine.run(), registry.run(), presence.run(), sweep(objects), stop=stop)
+            await until_stopped(
+                engine.run(), registry.run(), rebuilder.run(), presence.run(), sweep(objects), stop=stop
+            )
     finally:
         await producer.stop()
         await store.close()
+        await issuer.close()
         await objects.close()
         await connection.aclose()
         if spans:

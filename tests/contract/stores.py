@@ -10,8 +10,8 @@ from schemas.form import sm3_hex
 from schemas.holders import CITIZEN_ID_TYPE
 from tests.support_registry import CARD, CITIZEN_ID, LICENCE
 from tests.support_store import certificate
-from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, CodeRecord, Found, Look, Store, StoredFile
-from workers.stores.sqlite_layout import NewFile, put_code, write_store
+from workers.stores.port import Ask, ByFile, ByHolder, ByIdentifier, Found, Look, Store, StoredFile
+from workers.stores.sqlite_layout import NewFile, write_store
 
 RECORDS: Final = demo_certificates("32", count=400, today=date(2026, 3, 1))
 
@@ -38,23 +38,10 @@ FILES: Final = {(RECORDS[place].certificate_id, "pdf"): _draw.randbytes(size) fo
     (HELD[2].certificate_id, "ofd"): b"one for all",
 }
 
-CODE: Final = CodeRecord(
-    holder_name="测小试",
-    holder_code=CITIZEN_ID,
-    holder_type_code=CITIZEN_ID_TYPE,
-    mobile="12000000001",
-    expires_at=1 << 41,
-)
-CODES: Final = {f"{place:064x}": CODE for place in range(3)} | {
-    "c" * 64: CodeRecord(holder_name="测", holder_code="X", holder_type_code="411", mobile=None, expires_at=0)
-}
-
 
 def write_whole_store(path: Path) -> None:
     """Write a SQLite store that holds all of this."""
     write_store(path, STORED, (NewFile(*key, content) for key, content in FILES.items()))
-    for digest, code in CODES.items():
-        put_code(path, digest, code)
 
 
 def ask(key: int, look: str | Look, columns: frozenset[str] | None = None) -> Ask:
@@ -76,10 +63,6 @@ def of_holder(
 
 def of_file(content: bytes, type_code: str, certificate_id: str | None = None) -> ByFile:
     return ByFile(type_code=type_code, digest=sm3_hex(content), certificate_id=certificate_id)
-
-
-def of_code(digest: str) -> ByCode:
-    return ByCode(digest=digest)
 
 
 async def fetch(store: Store, *asks: Ask) -> dict[int, Found]:

@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from msgspec.structs import replace
 
 from schemas.form import sm3_hex
 from tests.contract.stores import (
-    CODE,
-    CODES,
     FILES,
     HELD,
     RECORDS,
     STORED,
     ask,
     fetch,
-    of_code,
     of_file,
     of_holder,
     read,
@@ -30,11 +26,10 @@ from tests.contract.stores import (
 from workers.stores.port import ByIdentifier, Found, Look, StoreError
 from workers.stores.sqlite import SqliteStore
 from workers.stores.sqlite_connection import ReadConnection
-from workers.stores.sqlite_layout import DDL, put_code, put_file, read_store, write_store
+from workers.stores.sqlite_layout import DDL, put_file, read_store, write_store
 
 Change = Callable[[str], None]
 NAME: Final = RECORDS[5].certificate_id  # it has a file of 3 MiB
-DIGEST: Final = "c" * 64
 TABLES: Final = ("certificate", "certificate_file", "service_code")
 
 
@@ -154,29 +149,6 @@ async def test_holder_of_the_unnamed(store: SqliteStore, change: Change, assignm
     assert found[1].records == (RECORDS[0],)
 
 
-@pytest.mark.parametrize(
-    "assignment",
-    [
-        "expires_at = 'soon'",
-        "expires_at = NULL",
-        "expires_at = 1.5",
-        "expires_at = '17'",
-        "holder_name = NULL",
-        "holder_name = x'ff'",
-        "holder_code = CAST(x'fffe' AS TEXT)",
-        "holder_type_code = 111",
-        "mobile = 12000000001",
-        "mobile = hex(zeroblob(1000000))",
-    ],
-)
-async def test_hostile_codes(store: SqliteStore, change: Change, assignment: str) -> None:
-    """A service code whose row cannot be read is none, says so, and harms no neighbour."""
-    change(f"UPDATE service_code SET {assignment} WHERE digest = '{DIGEST}'")
-    found = await fetch(store, *(ask(key, of_code(digest)) for key, digest in enumerate(CODES)))
-    assert found.pop(3) == Found(key=3, unusable=True)
-    assert all(one.code == CODE for one in found.values())
-
-
 @pytest.mark.parametrize("assignment", ["digest = NULL", "digest = x'00'", "digest = 7"])
 async def test_hostile_digests(store: SqliteStore, change: Change, assignment: str) -> None:
     """A certificate of whose files one has no usable digest is told as one that cannot be read."""
@@ -203,13 +175,6 @@ async def test_contradictory_rows(store: SqliteStore, spoil: Change) -> None:
     assert found[0] == Found(key=0, unusable=True)
     assert found[1].unusable
     assert one not in found[1].records
-
-
-async def test_contradictory_codes(store: SqliteStore, change: Change) -> None:
-    """Two service codes with one digest contradict each other, and neither is believed."""
-    change(f"UPDATE service_code SET digest = '{DIGEST}'")
-    found = await fetch(store, ask(0, of_code(DIGEST)), ask(1, of_code("0" * 64)))
-    assert found == {0: Found(key=0, unusable=True), 1: Found(key=1)}
 
 
 async def test_unknown_content_is_ignored(store: SqliteStore, spoil: Change) -> None:
@@ -262,13 +227,12 @@ async def test_statements(store: SqliteStore) -> None:
         ByIdentifier(certificate_id=NAME),
         of_holder(),
         of_file(b"", RECORDS[0].type_code),
-        of_code(DIGEST),
     ]
     await fetch(store, ask(0, NAME))
     seen: list[str] = []
     await asyncio.wrap_future(store._thread.submit(lambda: store._rows.get().set_trace_callback(seen.append)))
     groups = [group async for group in store.fetch([ask(key, look) for key, look in enumerate(looks * 64)])]
-    assert (len(groups), len(groups[0]), len(seen)) == (1, 256, 4)
+    assert (len(groups), len(groups[0]), len(seen)) == (1, 192, 3)
 
 
 @pytest.mark.parametrize(
@@ -286,18 +250,17 @@ async def test_wrong_table(store: SqliteStore, path: Path, statement: str, *, op
 
 
 @pytest.mark.parametrize("opened", [True, False])
-async def test_store_without_files_and_codes(store: SqliteStore, path: Path, *, opened: bool) -> None:
-    """A store without the tables of files and codes answers for its certificates, and then fails for the rest."""
+async def test_store_without_files(store: SqliteStore, path: Path, *, opened: bool) -> None:
+    """A store without the table of files answers for its certificates, and then fails for the rest."""
     if opened:
         await fetch(store, ask(0, NAME))
-    execute(path, "DROP TABLE certificate_file", "DROP TABLE service_code")
-    groups = store.fetch([ask(0, of_code(DIGEST)), ask(1, of_holder()), ask(2, NAME)])
+    execute(path, "DROP TABLE certificate_file")
+    groups = store.fetch([ask(0, of_file(b"", RECORDS[0].type_code)), ask(1, of_holder()), ask(2, NAME)])
     assert sorted([one.key for one in await anext(groups)]) == [1, 2]
     with pytest.raises(StoreError):
         await anext(groups)
-    for look in (of_code(DIGEST), of_file(b"", RECORDS[0].type_code)):
-        with pytest.raises(StoreError):
-            await fetch(store, ask(0, look))
+    with pytest.raises(StoreError):
+        await fetch(store, ask(0, of_file(b"", RECORDS[0].type_code)))
     with pytest.raises(StoreError):
         await store.file(NAME, "pdf")
     assert (await fetch(store, ask(0, NAME)))[0].records == (RECORDS[5],)
@@ -421,10 +384,8 @@ async def test_writers_are_not_held_up(store: SqliteStore, path: Path, mode: str
     chunks = (await stored_file(store, NAME)).chunks()
     start = await anext(chunks)
     put_file(path, RECORDS[0].certificate_id, "ofd", b"new")
-    put_code(path, "e" * 64, CODE)
     assert start + b"".join([chunk async for chunk in chunks]) == FILES[NAME, "pdf"]
     assert await read(await stored_file(store, RECORDS[0].certificate_id, "ofd")) == b"new"
-    assert (await fetch(store, ask(0, of_code("e" * 64))))[0].code == CODE
 
 
 async def test_store_is_written_into_while_it_is_read(store: SqliteStore, path: Path, tmp_path: Path) -> None:
@@ -438,13 +399,6 @@ async def test_store_is_written_into_while_it_is_read(store: SqliteStore, path: 
         assert await read(await stored_file(store, NAME)) == raw
         found = await fetch(store, ask(0, of_file(raw, RECORDS[5].type_code)))
         assert (found[0].records, found[0].digests) == ((RECORDS[5],), (sm3_hex(raw),))
-
-
-async def test_codes_are_replaced(store: SqliteStore, path: Path) -> None:
-    """A service code that is stored again is stored once, as it was last."""
-    again = replace(CODE, expires_at=7)
-    put_code(path, DIGEST, again)
-    assert (await fetch(store, ask(0, of_code(DIGEST))))[0].code == again
 
 
 def test_file_of_no_certificate(path: Path) -> None:

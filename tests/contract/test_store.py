@@ -12,8 +12,6 @@ from schemas.certificates import CertificateRecord
 from schemas.form import sm3_hex
 from schemas.identifiers import parse_certificate_id
 from tests.contract.stores import (
-    CODE,
-    CODES,
     COLUMNS,
     FILES,
     HELD,
@@ -24,7 +22,6 @@ from tests.contract.stores import (
     TYPES,
     ask,
     fetch,
-    of_code,
     of_file,
     of_holder,
     read,
@@ -43,7 +40,7 @@ HOSTILE: Final = ["", "%", "' OR 1=1 --", '"]', '", "', "\0", "\U0001f600", "*",
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Store]:
     memory = request.param == "memory"
-    made: Store = MemoryStore(STORED, files=FILES, codes=CODES) if memory else SqliteStore(path)
+    made: Store = MemoryStore(STORED, files=FILES) if memory else SqliteStore(path)
     yield made
     await made.close()
 
@@ -125,7 +122,6 @@ async def test_hostile_texts(store: Store, text: str) -> None:
         ByFile(type_code=text, digest=text, certificate_id=held),
         ByFile(type_code=kind, digest=text, certificate_id=None),
         ByFile(type_code=kind, digest=text, certificate_id=text),
-        of_code(text),
     ]
     found = await fetch(store, ask(99, RECORDS[0].certificate_id), *(ask(key, look) for key, look in enumerate(looks)))
     assert found.pop(99).records == (RECORDS[0],)
@@ -236,27 +232,19 @@ async def test_one_file_of_all(store: Store) -> None:
     assert [found[key].records for key in range(3)] == [(bearers[0],), (bearers[2],), ()]
 
 
-async def test_codes(store: Store) -> None:
-    """A service code is found by its digest, exactly as it was stored, expired ones too."""
-    found = await fetch(store, *(ask(key, of_code(digest)) for key, digest in enumerate([*CODES, "d" * 64])))
-    assert [found[key] for key in range(len(CODES))] == [Found(key=k, code=c) for k, c in enumerate(CODES.values())]
-    assert found[len(CODES)] == Found(key=len(CODES))
-
-
 async def test_mixed_lot(store: Store) -> None:
     """Looks of every kind stand side by side in one lot, and again and again."""
-    looks = [ByIdentifier(certificate_id=HELD[3].certificate_id), *LOOKS.values(), of_code("0" * 64)] * 40
+    looks = [ByIdentifier(certificate_id=HELD[3].certificate_id), *LOOKS.values()] * 40
     found = await fetch(store, *(ask(key, look) for key, look in enumerate(looks)))
-    told = [(found[key].records[:1], found[key].code) for key in range(len(looks))]
-    assert told[:6] == [
-        ((HELD[3],), None),
-        ((HELD[0],), None),
-        (by_identifier([record for record in HELD if record.type_code == HELD[0].type_code])[:1], None),
-        ((HELD[0],), None),
-        (by_identifier(HELD[:2])[:1], None),
-        ((), CODE),
+    told = [found[key].records[:1] for key in range(len(looks))]
+    assert told[:5] == [
+        (HELD[3],),
+        (HELD[0],),
+        by_identifier([record for record in HELD if record.type_code == HELD[0].type_code])[:1],
+        (HELD[0],),
+        by_identifier(HELD[:2])[:1],
     ]
-    assert told == told[:6] * 40
+    assert told == told[:5] * 40
 
 
 async def test_many_at_once(store: Store) -> None:

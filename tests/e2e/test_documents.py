@@ -22,7 +22,8 @@ ARCHITECTURE = CHECKOUT / "docs" / "architecture.md"
 
 BY_CI = "<!-- run by CI -->"  # before a block that starts or stops a whole stack
 COMMANDS, SHOWN = ("sh", "console"), ("text", "json")
-SECONDS = 120
+WRITTEN = ("yaml",)  # a file as people write it; tests/unit proves those
+SECONDS = 240
 
 _FENCE = re.compile(r"^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s#]+)[^)]*\)")
@@ -57,7 +58,7 @@ def blocks(document: Path) -> list[Block]:
     """Every block of commands; a block in a language that is neither commands nor output is refused."""
     text = document.read_text()
     found = list(_FENCE.finditer(text))
-    assert {match["language"] for match in found} <= {*COMMANDS, *SHOWN}, f"{document.name}: a fence's language"
+    assert {match["language"] for match in found} <= {*COMMANDS, *SHOWN, *WRITTEN}, f"{document.name}: a fence's language"
     out = []
     for match, after in zip_longest(found, found[1:]):
         if match["language"] in COMMANDS:

@@ -89,11 +89,12 @@ def test_a_suspended_scenario_is_refused_without_a_restart(stack: Stack, tmp_pat
 
 
 def test_a_wrong_registry_file_says_what_to_write(stack: Stack, tmp_path: Path) -> None:
-    """A wrong file is one line that names file and entry, and nothing is published."""
+    """Of a wrong file every complaint is a line that names file, line and place, and nothing is published."""
     (tmp_path / "scenes.yaml").write_text("scenes: [{sceneCode: nonsense}]")
     told = certlane(stack, "registry", "apply", str(tmp_path))
     assert told.returncode == 1
-    assert told.stderr.startswith("certlane: scenes.yaml: scenes nonsense: ")
+    assert told.stderr.startswith("certlane: scenes.yaml:1: scenes[0].")
+    assert "scenes.yaml:1: scenes[0].sceneCode: nonsense 不是场景编码" in told.stderr
 
 
 def test_the_openapi_document_and_the_problem_form(stack: Stack) -> None:

@@ -18,7 +18,7 @@ from schemas.oauth import ASSERTION_TYPE
 from tests.e2e.conftest import Stack
 
 NATIONAL = {0, 2, 10, 11, 12, 13, 21, 22, 23, 99, 102, 103}
-OURS = {3001, 3002, 3003, 3004, 3005, 3006, 3007, 3011, 3012, 3013, 4001, 4002, 4004, 6001, 6002}
+OURS = {3001, 3002, 3003, 3004, 3005, 3006, 3007, 3008, 3011, 3012, 3013, 4001, 4002, 4004, 6001, 6002, 6005, 6006}
 
 
 @pytest.mark.parametrize("gateway", [0, 1])

@@ -1,17 +1,36 @@
-"""The province's marks and codes: taken once, counted, refused to another request; on real Redis and on the fake."""
+"""What a lot takes: marks, consents, codes and quota, once each, all or nothing; on real Redis and on the fake."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from datetime import datetime, time
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from broker.bus.clock import now_ms
 from broker.bus.redis import prefix
+from schemas.scenes import Limits
 from tests.support import MemoryEffects, PartyRedis
-from workers.effects import CODE_KEPT_MS, CODE_USED, MARK_HELD, MARK_KEPT_MS, Effects, EpochError, Mark, ReplayedError
+from tests.support_registry import CARD
+from workers.effects import (
+    CODE_USED,
+    CONSENT_USED,
+    MARK_HELD,
+    MARK_KEPT_MS,
+    QUOTA_USED_UP,
+    USED_KEPT_MS,
+    Effect,
+    Effects,
+    EpochError,
+    Mark,
+    ReplayedError,
+    Restored,
+    life_of,
+)
+from workers.quota import DAY_MS, HOUR_MS, Counter, counters, windows
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,10 +42,17 @@ DIGEST, OTHER_DIGEST = "a" * 64, "b" * 64
 BASE = prefix(PROVINCE)
 
 
+async def begun(connection: Redis, epoch: bytes = EPOCH) -> Effects:
+    """The effects of one more agent, in a life that it has rebuilt."""
+    effects = Effects(connection, PROVINCE)
+    await effects.begin(epoch, life_of(epoch, await effects.run_id()))
+    return effects
+
+
 @pytest.fixture
 async def real(connection: Redis) -> Effects:
     await connection.set(f"{BASE}epoch", EPOCH)
-    return Effects(connection, PROVINCE)
+    return await begun(connection)
 
 
 @pytest.fixture
@@ -43,7 +69,7 @@ async def effects(request: pytest.FixtureRequest, real: Effects, memory: PartyRe
 
 
 @pytest.fixture
-def new_life(connection: Redis, memory: PartyRedis) -> Callable[[bytes], Awaitable[None]]:
+def new_life(connection: Redis, memory: PartyRedis, real: Effects) -> Callable[[bytes], Awaitable[None]]:
     """All is lost, and there is another epoch or none."""
 
     async def begin(epoch: bytes) -> None:
@@ -52,26 +78,40 @@ def new_life(connection: Redis, memory: PartyRedis) -> Callable[[bytes], Awaitab
         memory.epoch = epoch
         if epoch:
             await connection.set(f"{BASE}epoch", epoch)
+        if epoch == EPOCH:
+            await real.begin(epoch, real.life)
 
     return begin
 
 
-def mark(
-    request_id: str = "", *, digest: str = DIGEST, node: str = NODE, ahead_ms: int = 60_000, code: str = ""
-) -> Mark:
-    return Mark(node, request_id or uuid.uuid4().hex, digest, now_ms() + ahead_ms, code)
+def mark(request_id: str = "", *, digest: str = DIGEST, node: str = NODE, ahead_ms: int = 60_000, **more: Any) -> Mark:
+    return Mark(node, request_id or uuid.uuid4().hex, digest, now_ms() + ahead_ms, **more)
 
 
 def new_code() -> str:
     return uuid.uuid4().hex * 2
 
 
-async def take(
-    effects: Effects, *marks: Mark, lot: str = "", place: str = "3/41", epoch: bytes = EPOCH, ahead_ms: int = 60_000
-) -> list[int]:
-    ends = now_ms() + ahead_ms
+def new_use() -> str:
+    return f"31.{uuid.uuid4().hex}:I4:{CARD}"
+
+
+def counter(limit: int, name: str = "quota:scene:20260301") -> Counter:
+    return Counter(name, limit, now_ms() + DAY_MS)
+
+
+async def effects_of(
+    effects: Effects, *marks: Mark, lot: str = "", place: str = "3/41", epoch: bytes = EPOCH, now: int = 0
+) -> list[Effect]:
+    now = now or now_ms()
     lot = lot or uuid.uuid4().hex
-    return await effects.take(epoch, node=NODE, lot=lot, place=place, ends_ms=ends, marks=marks)
+    return await effects.take(epoch, node=NODE, lot=lot, place=place, ends_ms=now + 60_000, marks=marks, now_ms=now)
+
+
+async def take(
+    effects: Effects, *marks: Mark, lot: str = "", place: str = "3/41", epoch: bytes = EPOCH, now: int = 0
+) -> list[int]:
+    return [one.attempt for one in await effects_of(effects, *marks, lot=lot, place=place, epoch=epoch, now=now)]
 
 
 async def test_attempts_are_counted(effects: Effects) -> None:
@@ -200,14 +240,14 @@ async def test_marks_end_ten_minutes_after_their_deadline(real: Effects, connect
     """Every mark has its own expiry, the lot's by its latest deadline, and a second attempt does not lose it."""
     short, long = mark(ahead_ms=1_000), mark(ahead_ms=50_000)
     for _ in range(2):
-        await take(real, short, long, lot="lot", ahead_ms=50_000)
+        await take(real, short, long, lot="lot")
     for key, ahead_ms in (
         (f"mark:{NODE}:{short.request_id}", 1_000),
         (f"mark:{NODE}:{long.request_id}", 50_000),
-        (f"lot:{NODE}:lot", 50_000),
+        (f"lot:{NODE}:lot", 60_000),
     ):
         assert 0 <= ahead_ms + MARK_KEPT_MS - await connection.pttl(f"{BASE}{key}") < 5_000
-    assert len(await connection.keys("*")) == 4  # and the epoch
+    assert len(await connection.keys("*")) == 5  # and the epoch, and that it was rebuilt
 
 
 async def test_codes_are_remembered_for_a_day(real: Effects, connection: Redis) -> None:
@@ -215,13 +255,13 @@ async def test_codes_are_remembered_for_a_day(real: Effects, connection: Redis) 
     one = mark(code=new_code(), ahead_ms=1_000)
     for other in (one, one, mark(code=one.code)):
         await take(real, other)
-    assert 0 <= CODE_KEPT_MS - await connection.pttl(f"{BASE}code:{one.code}") < 60_000
+    assert 0 <= USED_KEPT_MS - await connection.pttl(f"{BASE}code:{one.code}") < 60_000
     assert len(await connection.keys(f"{BASE}mark:*")) == 1
 
 
 async def test_of_two_at_once_one_is_first(real: Effects, connection: Redis) -> None:
     """Two agents that work on the same lot at the same moment get attempts 1 and 2 of each mark, never 1 twice."""
-    other = Effects(connection, PROVINCE)
+    other = await begun(connection)
     for _ in range(20):
         marks = [mark(code=new_code()) for _ in range(16)]
         lot = uuid.uuid4().hex
@@ -232,7 +272,7 @@ async def test_of_two_at_once_one_is_first(real: Effects, connection: Redis) -> 
 
 async def test_of_two_with_one_code_one_gets_it(real: Effects, connection: Redis) -> None:
     """Of two agents that redeem the same code for two requests at the same moment exactly one does."""
-    other = Effects(connection, PROVINCE)
+    other = await begun(connection)
     for _ in range(20):
         codes = [new_code() for _ in range(16)]
         lots = ([mark(code=code) for code in codes] for _ in range(2))
@@ -249,3 +289,197 @@ async def test_a_code_is_given_back(effects: Effects) -> None:
     await effects.give_back([one])
     assert await take(effects, other) == [1]
     assert await take(effects, one) == [CODE_USED]
+
+
+async def test_a_consent_is_used_once(effects: Effects) -> None:
+    """What one request has used of a consent is used for every other one, and its own to use again."""
+    use, other = new_use(), new_use()
+    one = mark(uses=(use,))
+    assert [await take(effects, one) for _ in range(2)] == [[1], [2]]
+    assert await take(effects, mark(uses=(use,)), mark(uses=(other, use)), mark(uses=(other,))) == [
+        CONSENT_USED,
+        CONSENT_USED,
+        1,
+    ]
+
+
+async def test_a_use_is_kept_to_its_end_and_a_day(real: Effects, connection: Redis) -> None:
+    """A use is remembered until its end, and at least a day."""
+    short, long = new_use(), new_use()
+    ends = now_ms() + 30 * DAY_MS
+    await take(real, mark(uses=(short,), uses_end_ms=now_ms() + 1_000), mark(uses=(long,), uses_end_ms=ends))
+    assert 0 <= USED_KEPT_MS - await connection.pttl(f"{BASE}use:{short}") < 60_000
+    assert await connection.pexpiretime(f"{BASE}use:{long}") == ends
+
+
+async def test_quota_is_counted_to_its_limit(effects: Effects) -> None:
+    """So many are granted as the limit says, in one lot and over lots; limit 0 grants nothing."""
+    row = (counter(5),)
+    assert await take(effects, *[mark(counters=row) for _ in range(3)]) == [1] * 3
+    assert await take(effects, *[mark(counters=row) for _ in range(4)]) == [1, 1, QUOTA_USED_UP, QUOTA_USED_UP]
+    assert await take(effects, mark(counters=(counter(0, "quota:none"),)), mark()) == [QUOTA_USED_UP, 1]
+
+
+async def test_the_same_request_counts_once(effects: Effects) -> None:
+    """A request that was counted goes on when the quota is used up, and counts nothing again."""
+    row = (counter(2),)
+    first, second = mark(counters=row), mark(counters=row)
+    assert await take(effects, first, first, second, second) == [1, 2, 1, 2]
+    assert await take(effects, mark(counters=row), first) == [QUOTA_USED_UP, 3]
+
+
+async def test_one_counter_of_several_decides(effects: Effects) -> None:
+    """Of day, hour and holder the one that is used up refuses, and then the others count nothing."""
+    day, hour = counter(10, "day"), counter(2, "hour")
+    both = [mark(counters=(day, hour)) for _ in range(4)]
+    assert await take(effects, *both) == [1, 1, QUOTA_USED_UP, QUOTA_USED_UP]
+    assert await take(effects, *[mark(counters=(day,)) for _ in range(9)]) == [1] * 8 + [QUOTA_USED_UP]
+
+
+async def test_a_refused_quota_uses_nothing_up(effects: Effects) -> None:
+    """All or nothing: where the quota is used up neither mark nor code nor consent is."""
+    full, code, use = (counter(0),), new_code(), new_use()
+    late = mark(code=code, uses=(use,), counters=full)
+    assert await take(effects, late) == [QUOTA_USED_UP]
+    assert await take(effects, mark(late.request_id, digest=OTHER_DIGEST, code=code, uses=(use,))) == [1]
+
+
+async def test_a_used_code_counts_nothing_and_uses_no_consent(effects: Effects) -> None:
+    """All or nothing: where the code is used, or one consent of two, nothing is counted and nothing else used up."""
+    row, code, use, used = (counter(1),), new_code(), new_use(), new_use()
+    await take(effects, mark(code=code), mark(uses=(used,)))
+    assert await take(effects, mark(code=code, uses=(use,), counters=row)) == [CODE_USED]
+    assert await take(effects, mark(uses=(use, used), counters=row)) == [CONSENT_USED]
+    assert await take(effects, mark(uses=(use,), counters=row)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("held", "used", "coded", "full", "wanted"),
+    [
+        (True, True, True, True, MARK_HELD),
+        (False, True, True, True, CONSENT_USED),
+        (False, False, True, True, CODE_USED),
+        (False, False, False, True, QUOTA_USED_UP),
+        (False, False, False, False, 1),
+    ],
+)
+async def test_what_is_told_of_several_reasons(
+    effects: Effects, *, held: bool, used: bool, coded: bool, full: bool, wanted: int
+) -> None:
+    """Mark, consent, code, quota: the first that is not to be had is told."""
+    request_id, code, use = uuid.uuid4().hex, new_code(), new_use()
+    await take(effects, *([mark(code=code)] if coded else []), *([mark(uses=(use,))] if used else []))
+    await take(effects, *([mark(request_id, digest=OTHER_DIGEST)] if held else []))
+    one = mark(request_id, code=code, uses=(use,), counters=(counter(0 if full else 9),))
+    assert await take(effects, one) == [wanted]
+
+
+async def test_being_made_sure_of_is_no_attempt(effects: Effects) -> None:
+    """What is only made sure of keeps its attempt and its moment, and counts nothing."""
+    row, then = (counter(1),), now_ms() - 5_000
+    one = mark(counters=row)
+    assert await effects_of(effects, one, now=then) == [Effect(1, then)]
+    assert await effects_of(effects, one._replace(attempt=1)) == [Effect(1, then)]
+    assert await effects_of(effects, one) == [Effect(2, then)]
+    assert await effects_of(effects, one._replace(attempt=1)) == [Effect(2, then)]
+    assert await take(effects, mark(counters=row)) == [QUOTA_USED_UP]
+
+
+async def test_what_was_lost_is_taken_anew(effects: Effects, new_life: Callable[[bytes], Awaitable[None]]) -> None:
+    """Whoever makes sure of a grant in a new life takes it there, at its old attempt, or is told it is too late."""
+    row = (counter(1),)
+    early, late = mark(counters=row, attempt=2), mark(counters=row, attempt=1)
+    await new_life(EPOCH)
+    now = now_ms()
+    assert await effects_of(effects, early, late, now=now) == [Effect(2, now), Effect(QUOTA_USED_UP)]
+
+
+async def test_days_and_hours_are_those_of_shanghai(effects: Effects) -> None:
+    """At midnight in Shanghai a new day counts from nothing, at each full hour a new hour, and not before."""
+    midnight = windows(now_ms()).day_ms + 2 * DAY_MS
+    assert datetime.fromtimestamp(midnight / 1000, ZoneInfo("Asia/Shanghai")).time() == time(0)
+    limits, name = Limits(per_day=3, per_hour=2), f"{uuid.uuid4()}"
+
+    async def granted(now: int) -> int:
+        made = [mark(counters=counters(name, limits, "", now)) for _ in range(4)]
+        return (await take(effects, *made, now=now)).count(1)
+
+    moments = (-HOUR_MS - 1, -HOUR_MS, -1, 0, HOUR_MS - 1, HOUR_MS, 2 * HOUR_MS, DAY_MS - 1, DAY_MS)
+    assert [await granted(midnight + at) for at in moments] == [2, 1, 0, 2, 0, 1, 0, 0, 2]
+
+
+async def test_each_holder_has_a_day_of_its_own(effects: Effects) -> None:
+    """A holder's grants are counted by the day, apart from other holders' and from those of nobody known."""
+    now, name = now_ms(), f"{uuid.uuid4()}"
+    limits = Limits(per_day=100, per_holder_per_day=2)
+
+    async def granted(holder: str, many: int = 3) -> int:
+        made = [mark(counters=counters(name, limits, holder, now)) for _ in range(many)]
+        return (await take(effects, *made, now=now)).count(1)
+
+    assert [await granted(holder) for holder in ("a" * 64, "b" * 64, "a" * 64, "")] == [2, 2, 0, 3]
+
+
+async def test_counters_end(real: Effects, connection: Redis) -> None:
+    """A day's counters end two days after its beginning, an hour's after two hours, and no name tells a person."""
+    now = now_ms() // HOUR_MS * HOUR_MS
+    row = counters("scene", Limits(per_day=9, per_hour=9, per_holder_per_day=9), "f" * 64, now)
+    await take(real, mark(counters=row), now=now)
+    ends = [await connection.pexpiretime(BASE + one.key) for one in row]
+    assert ends == [one.ends_ms for one in row]
+    assert sorted(ends) == [now + 2 * HOUR_MS, ends[0], ends[0]]
+    assert ends[0] % HOUR_MS == 0
+    assert now + DAY_MS < ends[0] <= now + 2 * DAY_MS
+
+
+async def test_a_script_that_redis_has_lost_is_a_new_life(real: Effects, connection: Redis) -> None:
+    """A Redis that does not know the script was started anew: nothing is taken, and nobody loads it on the way."""
+    await connection.script_flush()
+    for _ in range(2):
+        with pytest.raises(EpochError):
+            await take(real, mark())
+    assert await connection.keys(f"{BASE}mark:*") == []
+
+
+async def test_a_life_that_was_not_rebuilt(real: Effects, connection: Redis) -> None:
+    """With the epoch there and the script too nothing is taken before this life was rebuilt, nor by its old name."""
+    await connection.delete(f"{BASE}rebuilt")
+    with pytest.raises(EpochError):
+        await take(real, mark())
+    await connection.set(f"{BASE}rebuilt", real.life + b"x")
+    with pytest.raises(EpochError):
+        await take(real, mark())
+
+
+async def test_only_the_life_that_is_can_begin(real: Effects, connection: Redis) -> None:
+    """Who has rebuilt an epoch that is no longer there, or a process that has ended, begins nothing."""
+    for epoch, life in ((b"older", life_of(b"older", await real.run_id())), (EPOCH, life_of(EPOCH, b"ended"))):
+        await connection.script_flush()
+        with pytest.raises(EpochError):
+            await real.begin(epoch, life)
+        with pytest.raises(EpochError):
+            await take(real, mark())
+
+
+async def test_restoring_keeps_the_higher(real: Effects, connection: Redis) -> None:
+    """What stands there stays where it is more: an attempt, a count, a first user; and less is replaced."""
+    life, ends = b"another", now_ms() + DAY_MS
+    for value, count in ((f"2:7:{DIGEST}", "5"), (f"1:7:{DIGEST}", "3"), (f"3:7:{DIGEST}", "10")):
+        rows = [
+            Restored("mark:x", "mark", value, ends),
+            Restored("quota:x", "count", count, ends),
+            Restored("code:x", "used", value, ends),
+        ]
+        await real.restore(EPOCH, life, rows)
+    held = await connection.mget([f"{BASE}{name}:x" for name in ("mark", "quota", "code")])
+    assert held == [f"3:7:{DIGEST}".encode(), b"10", f"2:7:{DIGEST}".encode()]
+    assert await connection.pexpiretime(f"{BASE}mark:x") == ends
+
+
+async def test_nothing_is_restored_into_a_life_that_is_whole_or_another(real: Effects, connection: Redis) -> None:
+    """A rebuilder that comes late changes nothing, and one whose epoch has ended is told so."""
+    rows = [Restored("quota:x", "count", "5", now_ms() + DAY_MS)]
+    await real.restore(EPOCH, real.life, rows)
+    with pytest.raises(EpochError):
+        await real.restore(b"older", b"another", rows)
+    assert await connection.keys(f"{BASE}quota:*") == []

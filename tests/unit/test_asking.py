@@ -8,12 +8,11 @@ from msgspec.structs import replace
 from schemas.form import check_form, sm3_hex
 from schemas.interfaces import INTERFACES
 from schemas.items import decode_data
-from schemas.service_codes import parse_service_code
-from tests.support import file_of, request, service_code
+from tests.support import file_of, request
 from tests.support_registry import CARD, CITIZEN_ID, LICENCE, NODE, PROVINCE, SCENE, compiled, identifier_of
 from workers.asking import ask
 from workers.judge import Case, Grant, judge
-from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, Look
+from workers.stores.port import Ask, ByFile, ByHolder, ByIdentifier, Look
 
 FILE: Final = sm3_hex(file_of(1))
 BY_ID: Final = ByIdentifier(certificate_id=identifier_of(1))
@@ -53,7 +52,6 @@ LOOKS: Final[list[tuple[str, dict[str, Any], Look]]] = [
         {"certificate_id": identifier_of(1)},
         ByFile(type_code=CARD, digest=FILE, certificate_id=identifier_of(1)),
     ),
-    ("I7", {}, ByCode(digest=parse_service_code(service_code(1)).digest)),
 ]
 
 
@@ -63,7 +61,7 @@ def test_looks(interface: str, data: dict[str, Any], look: Look) -> None:
     assert asked(interface, **data).look == look
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
+@pytest.mark.parametrize("interface", INTERFACES.keys() - {"I7"})
 def test_key(interface: str) -> None:
     """An ask bears the key of its item."""
     assert asked(interface).key == 7
@@ -98,6 +96,7 @@ def test_types_that_are_granted() -> None:
     assert made.look.type_codes == made.columns.keys() == {CARD, LICENCE}
 
 
-def test_code_asks_for_no_certificate() -> None:
-    """A service code asks for no type at all."""
-    assert asked("I7").columns == {}
+def test_codes_are_not_the_stores() -> None:
+    """A service code is never asked of the store of certificates."""
+    with pytest.raises(AssertionError):
+        asked("I7")

@@ -1,10 +1,8 @@
 """The registry as people write it: what is read, and that each complaint names its file and its entry."""
 
-from collections.abc import Callable
-from copy import deepcopy
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,54 +13,23 @@ import deploy.demo
 from broker.bus.keys import make_keys
 from broker.registry.authoring import AuthoringError, read_folder
 from schemas.filing import Wanted
+from schemas.jose import Jwk
 from schemas.kinds import Kind
 from schemas.registry import BODIES, Application, Party
 from schemas.scenes import Scene
+from tests.support_authoring import REGISTRY, TODAY, changed, complaints, party_keys
 
 DEMO: Final = Path(deploy.demo.__file__).parent / "registry"
-CARD: Final = "11100000000013127D001"
-TODAY: Final = date(2026, 6, 1)
-PARTIES: Final = ("31-yct", "31-sdk", "31", "32", "33", "34")
-Files = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for party in (*PARTIES, "yct-enterprise"):
-        make_keys(folder, party)
-    return folder
+    return party_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
 def demo(keys: Path) -> dict[str, Wanted]:
     return {f"{one.kind}/{one.id}": one for one in read_folder(DEMO, keys, TODAY)}
-
-
-WRITTEN: Final[Files] = {path.name: yaml.safe_load(path.read_text()) for path in sorted(DEMO.glob("*.yaml"))}
-
-
-@pytest.fixture
-def files() -> Files:
-    """The demonstration's files as they would be written by hand, to be changed."""
-    return deepcopy(WRITTEN)
-
-
-@pytest.fixture
-def complaint(tmp_path: Path, keys: Path) -> Callable[[Files], str]:
-    """What is said of these files."""
-
-    def read(files: Files) -> str:
-        for name, content in files.items():
-            if content == WRITTEN.get(name):
-                continue  # what is right has nothing to be told of it
-            text = content if isinstance(content, bytes) else yaml.safe_dump(content, allow_unicode=True).encode()
-            (tmp_path / name).write_bytes(text)
-        with pytest.raises(AuthoringError) as error:
-            read_folder(tmp_path, keys, TODAY)
-        return str(error.value)
-
-    return read
 
 
 def test_demo_folder(demo: dict[str, Wanted]) -> None:
@@ -71,14 +38,9 @@ def test_demo_folder(demo: dict[str, Wanted]) -> None:
         made = msgspec.json.decode(one.body, type=BODIES[one.kind])
         assert made.id == one.id
         assert bytes(one.body) == msgspec.json.encode(made)
-    assert {kind: sum(one.kind is kind for one in demo.values()) for kind in Kind} == {
-        Kind.FILING: 0,
-        Kind.WITHDRAWAL: 0,
-        Kind.PARTY: 6,
-        Kind.APPLICATION: 6,
-        Kind.CATALOGUE: 10,
-        Kind.SCENE: 5,
-    }
+    written = [yaml.safe_load(path.read_text()) for path in DEMO.glob("*.yaml")]
+    assert len(demo) == sum(len(entries) for content in written for entries in content.values())
+    assert {one.kind for one in demo.values()} == {Kind.PARTY, Kind.APPLICATION, Kind.CATALOGUE, Kind.SCENE}
 
 
 def test_demo_hangs_together(demo: dict[str, Wanted]) -> None:
@@ -122,108 +84,78 @@ def test_public_keys(demo: dict[str, Wanted]) -> None:
     [
         ("today", TODAY),
         ("today-30", date(2026, 5, 2)),
-        ("today+300", date(2027, 3, 28)),
-        (date(2026, 1, 1), date(2026, 1, 1)),
+        ("today+90", date(2026, 8, 30)),
+        ("2026-05-01", date(2026, 5, 1)),
+        ('"2026-05-01"', date(2026, 5, 1)),
     ],
 )
-def test_days(written: object, day: date, files: Files, tmp_path: Path, keys: Path) -> None:
+def test_days(written: str, day: date, tmp_path: Path, keys: Path) -> None:
     """A day begins at midnight in Shanghai, and may be told from the day of `apply`."""
-    scene = files["scenes.yaml"]["scenes"][0] | {"validFrom": written, "validTo": "today+365"}
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump({"scenes": [scene]}, allow_unicode=True))
-    (wanted,) = read_folder(tmp_path, keys, TODAY)
+    (tmp_path / "s.yaml").write_text(changed(REGISTRY, "validFrom: today\n", f"validFrom: {written}\n"))
+    wanted = next(one for one in read_folder(tmp_path, keys, TODAY) if one.kind is Kind.SCENE)
     starts = msgspec.json.decode(wanted.body, type=Scene).valid_from
     assert starts == datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("Asia/Shanghai")).timestamp() * 1000
 
 
+def test_json_and_yaml_give_the_same(tmp_path: Path, keys: Path) -> None:
+    """The same records are read from .yaml, .yml and .json, in one file or in several."""
+    parts = yaml.load(REGISTRY, Loader=yaml.BaseLoader)
+    typed = yaml.safe_load(REGISTRY)
+    single, several = tmp_path / "single", tmp_path / "several"
+    single.mkdir()
+    several.mkdir()
+    (single / "registry.json").write_bytes(msgspec.json.encode(typed))
+    for section, ending in zip(parts, ("yaml", "yml", "json", "yml"), strict=True):
+        (several / f"{section}.{ending}").write_text(
+            yaml.safe_dump({section: typed[section]}, allow_unicode=True)
+            if ending != "json"
+            else msgspec.json.encode({section: typed[section]}).decode()
+        )
+    (several / "notes.txt").write_text("not read")
+    read = [
+        {(one.kind, one.id, bytes(one.body)) for one in read_folder(path, keys, TODAY)} for path in (single, several)
+    ]
+    assert read[0] == read[1]
+    assert len(read[0]) == 6
+
+
 def test_no_files(tmp_path: Path, keys: Path) -> None:
     """A folder without files is a mistake, and the complaint says where the form can be seen."""
-    with pytest.raises(AuthoringError, match=r"no \.yaml files; deploy/demo/registry"):
+    with pytest.raises(AuthoringError, match=r"没有 \.yaml、\.yml 或 \.json 文件.*deploy/demo/registry"):
         read_folder(tmp_path, keys, TODAY)
 
 
-SCENES, APPLICATIONS, CATALOGUE, PARTY = (
-    ("scenes.yaml", "scenes", "YRD-310000-2026-00001"),
-    ("applications.yaml", "applications", "yct-enterprise"),
-    ("catalogue.yaml", "catalogue", CARD),
-    ("parties.yaml", "parties", "31-yct"),
-)
-
-
 @pytest.mark.parametrize(
-    ("where", "changes", "said"),
+    ("content", "told"),
     [
-        (SCENES, {"items": []}, "items"),
-        (SCENES, {"items": [{"itemCode": "x", "itemName": "x"}]}, "x is not an item code"),
-        (SCENES, {"purposes": ["FUN"]}, "there is no purpose FUN; there are GOV_SERVICE"),
-        (SCENES, {"validFrom": "yesterday"}, "a day is yyyy-mm-dd, today"),
-        (SCENES, {"validFrom": 20260101}, "a day is yyyy-mm-dd, today"),
-        (SCENES, {"validTo": "today-31"}, "validTo should be after validFrom"),
-        (SCENES, {"perDay": -1}, "perDay"),
-        (SCENES, {"perDay": "many"}, "perDay"),
-        (SCENES, {"status": "PUBLISH"}, "status"),
-        (SCENES, {"sceneName": None}, "sceneName"),
-        (
-            SCENES,
-            {"types": [{"typeCode": "t", "sourceProvinces": [], "interfaces": ["I8"], "fields": []}]},
-            "there is no interface I8",
-        ),
-        (APPLICATIONS, {"orgCodes": ["11310000MB9A0001X0"]}, "11310000MB9A0001X0 is not a 统一社会信用代码"),
-        (APPLICATIONS, {"perSecond": 0}, "perSecond"),
-        (APPLICATIONS, {"addresses": "all"}, "addresses"),
-        (CATALOGUE, {"interfaces": ["I4", "I9"]}, "there is no interface I9"),
-        (CATALOGUE, {"holderCategory": "cat"}, "holderCategory"),
-        (CATALOGUE, {"fields": [{"column": "KZ_XM", "label": "姓名", "mask": "black"}]}, "mask"),
-        (PARTY, {"kind": "person"}, "kind"),
+        (b"parties: [", (1, "", "不是 YAML")),
+        (b"\xff\xff", (1, "", "不是 UTF-8")),
+        (b"parties: !!python/object:os.system {}", (1, "", "不接受标签")),
+        (b"parties: []\npartys: []", (2, "partys", "没有名为 partys 的部分")),
+        (b"[parties]", (1, "", "应为各部分的映射")),
+        (b"scenes: [x]", (1, "scenes[0]", "应为映射")),
+        (b"scenes: x", (1, "scenes", "应为列表")),
+        (b"scenes: 5", (1, "scenes", "应为列表")),
+        (b"scenes: []\nscenes: []", (2, "", "出现了两次")),
+        (b"scenes:\n- {validFrom: 2026-13-45}", (2, "scenes[0].validFrom", "不是日期")),
     ],
 )
-def test_complaints(
-    where: tuple[str, str, str], changes: dict[str, Any], said: str, files: Files, complaint: Callable[[Files], str]
-) -> None:
-    """A wrong value is told with its file, its entry and what is wrong."""
-    name, section, entry = where
-    files[name][section][0] |= changes
-    told = complaint(files)
-    assert told.startswith(f"{name}: {section} {entry}: ")
-    assert said in told
+def test_wrong_files(content: bytes, told: tuple[int, str, str], tmp_path: Path, keys: Path) -> None:
+    """A file that cannot be read, or holds something else than the sections, is told by name, line and place."""
+    line, path, said = told
+    (tmp_path / "wrong.yaml").write_bytes(content)
+    found = {one.path: one for one in complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)}
+    assert said in found[path].message
+    assert (found[path].file, found[path].line) == ("wrong.yaml", line)
 
 
-def test_wrong_scene_code(files: Files, complaint: Callable[[Files], str]) -> None:
-    """A scene whose code has another form is told by that code."""
-    files["scenes.yaml"]["scenes"][0]["sceneCode"] = "YRD-990000-2026-00001"
-    assert complaint(files).startswith("scenes.yaml: scenes YRD-990000-2026-00001: sceneCode should be YRD-")
-
-
-@pytest.mark.parametrize("section", ["parties", "applications", "catalogue", "scenes"])
-def test_entry_without_a_name(section: str, files: Files, complaint: Callable[[Files], str]) -> None:
-    """An entry without an id is a mistake that names its section."""
-    files[f"{section}.yaml"][section].append({"name": "x"})
-    assert complaint(files).startswith(f"{section}.yaml: {section} (no id): ")
-
-
-def test_party_without_keys(files: Files, complaint: Callable[[Files], str]) -> None:
-    """A party whose public keys are not there is a mistake, and the complaint says which file is missing."""
-    files["parties.yaml"]["parties"].append({"id": "35", "kind": "province", "name": "x"})
-    assert "parties 35: no public keys in" in complaint(files)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"parties: [", "not YAML"),
-        (b"\xff\xff", "not YAML"),
-        (b"parties: !!python/object:os.system {}", "not YAML"),
-        ({"partys": []}, "the sections are parties, applications, catalogue, scenes"),
-        (["parties"], "the sections are"),
-        ({1: []}, "the sections are"),
-        ({"scenes": ["x"]}, "each entry of scenes is a mapping"),
-        ({"scenes": "x"}, "scenes is a list of entries"),
-    ],
-)
-def test_wrong_files(content: Any, said: str, complaint: Callable[[Files], str]) -> None:
-    """A file that is not YAML, or holds something else than the sections, is told by its name."""
-    told = complaint({"wrong.yaml": content})
-    assert told.startswith("wrong.yaml: ")
-    assert said in told
+def test_every_file_is_told_of(tmp_path: Path, keys: Path) -> None:
+    """A file that cannot be read does not hide what is wrong with the others."""
+    (tmp_path / "a.yaml").write_text("scenes: [")
+    (tmp_path / "b.yaml").write_text("scenes: x")
+    (tmp_path / "c.json").write_text('{"scenes": [\n5]}')
+    found = complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)
+    assert [(one.file, one.line) for one in found] == [("a.yaml", 1), ("b.yaml", 1), ("c.json", 2)]
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing yet\n", b"parties:\n", b"parties: []\n"])
@@ -233,45 +165,55 @@ def test_empty_files(content: bytes, tmp_path: Path, keys: Path) -> None:
     assert read_folder(tmp_path, keys, TODAY) == []
 
 
-@pytest.mark.parametrize("content", [{"scenes": 5}, b"scenes:\n  - {validFrom: 2026-13-45}\n"])
-def test_wrong_files_again(content: Any, complaint: Callable[[Files], str]) -> None:
-    """A section that is no list, or a day that no calendar has, is told by its file."""
-    assert complaint({"wrong.yaml": content}).startswith("wrong.yaml: ")
+def test_the_same_entry_twice(tmp_path: Path, keys: Path) -> None:
+    """An id that two entries have is told at the second, with the place of the first."""
+    (tmp_path / "a.yaml").write_text(REGISTRY)
+    (tmp_path / "b.yaml").write_text('\nparties:\n  - {id: "31", kind: province, name: 上海市}\n')
+    (found,) = complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)
+    assert (found.file, found.line, found.path) == ("b.yaml", 3, "parties[0]")
+    assert "31 出现了两次，第一次在 a.yaml:3" in found.message
 
 
-@pytest.mark.parametrize(
-    ("where", "changes"),
-    [(APPLICATIONS, {"suspend": True}), (SCENES, {"Status": "SUSPENDED"}), (SCENES, {"maskedfields": ["KZ_XM"]})],
-)
-def test_misspelt_names(
-    where: tuple[str, str, str], changes: dict[str, Any], files: Files, complaint: Callable[[Files], str]
-) -> None:
-    """A misspelt name, which would leave a scenario or an application open, is told."""
-    name, section, entry = where
-    files[name][section][0] |= changes
-    assert entry in complaint(files)
+NEW_NODE: Final = "parties:\n- {id: 33-new, kind: node, name: 新节点%s}\n"
 
 
-@pytest.mark.parametrize(
-    ("where", "changes"),
-    [
-        (APPLICATIONS, {"addresses": ["10.0.0.1/8"]}),
-        (SCENES, {"useOrgCode": "x"}),
-        (SCENES, {"types": [{"typeCode": CARD, "sourceProvinces": ["35"], "interfaces": ["I4"], "fields": []}]}),
-        (CATALOGUE, {"provinces": ["35"]}),
-        (CATALOGUE, {"definingBodyCode": "x"}),
-    ],
-)
-def test_what_names_nothing(
-    where: tuple[str, str, str], changes: dict[str, Any], files: Files, complaint: Callable[[Files], str]
-) -> None:
-    """A network, a code or a province that means nothing is told."""
-    name, section, entry = where
-    files[name][section][0] |= changes
-    assert entry in complaint(files)
+def test_party_without_keys(tmp_path: Path, keys: Path) -> None:
+    """A party whose public keys are not there is a mistake, and the complaint says which file is missing."""
+    (tmp_path / "parties.yaml").write_text(NEW_NODE % "")
+    (found,) = complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)
+    assert (found.line, found.path) == (2, "parties[0].keys")
+    assert "33-new.public.json" in found.message
 
 
-def test_the_same_entry_twice(files: Files, complaint: Callable[[Files], str]) -> None:
-    """An entry that stands there twice is told."""
-    files["scenes.yaml"]["scenes"].append(files["scenes.yaml"]["scenes"][0])
-    assert "YRD-310000-2026-00001" in complaint(files)
+def test_party_with_unusable_keys(tmp_path: Path) -> None:
+    """A file of keys that holds something else is told as that."""
+    (tmp_path / "33-new.public.json").write_text("{")
+    (tmp_path / "parties.yaml").write_text(NEW_NODE % "")
+    found = complaints(lambda folder: read_folder(folder, folder, TODAY), tmp_path)
+    assert any(one.path == "parties[0].keys" and "不可用" in one.message for one in found)
+
+
+def test_written_keys(tmp_path: Path, keys: Path) -> None:
+    """Keys may be written in the entry, with their time and whether they are revoked; never a private one."""
+    (tmp_path / "own").mkdir()
+    made = make_keys(tmp_path / "own", "33-new")
+
+    def write(key: Jwk) -> None:
+        jwk = msgspec.json.encode(key).decode()
+        entry = f", keys: [{{jwk: {jwk}, notBefore: 2026-01-01, notAfter: 2027-01-01, revoked: true}}]"
+        (tmp_path / "parties.yaml").write_text(NEW_NODE % entry)
+
+    write(made.signing.public)
+    (wanted,) = read_folder(tmp_path, keys, TODAY)
+    (key,) = msgspec.json.decode(wanted.body, type=Party).keys
+    assert (key.jwk, key.revoked) == (made.signing.public, True)
+    assert key.not_after - key.not_before == 365 * 86_400_000
+    text = (tmp_path / "parties.yaml").read_text()
+    (tmp_path / "parties.yaml").write_text(changed(text, "2027-01-01", "2026-01-01"))
+    (found,) = complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)
+    assert (found.path, "有效期为空" in found.message) == ("parties[0].keys[0].notAfter", True)
+    write(made.signing)
+    (found,) = complaints(lambda folder: read_folder(folder, keys, TODAY), tmp_path)
+    assert found.path == "parties[0].keys[0].jwk.d"
+    assert "私钥" in found.message
+    assert (made.signing.d or "?") not in str(found)

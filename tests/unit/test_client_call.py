@@ -7,14 +7,16 @@ from typing import Any, Final
 import orjson
 import pytest
 import typer
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from broker.gateway.specimens import HEAD, SHOWN
 from deploy.cli.app import app
-from deploy.cli.call import plan
+from deploy.cli.call import in_scene, plan
 from deploy.local.home import LocalStackError
 from schemas.interfaces import INTERFACES
 from schemas.items import encode
+from schemas.sharing import Head
 from tests.support_node import FakeNode, Mood, served
 from tests.support_registry import CITIZEN_ID, ORG
 
@@ -38,6 +40,16 @@ def document(token: str = "one", gateways: tuple[str, ...] = ()) -> dict[str, An
             request("由第二个应用", "I4", token="two") | {"body": {"head": {"orgCode": "B"}, "data": {}}},
         ],
     }
+
+
+def test_a_scenario() -> None:
+    """In a scenario of demo.json a call has that one's head without its consent, else its own in that scenario."""
+    known = document()
+    known["requests"][1]["body"] = {"head": {"sceneCode": "S", "orgCode": "C", "authCode": "old"}, "data": {}}
+    head = plan(known, "I4", {}).head
+    assert in_scene(known, head, "S") == Head(scene_code="S", org_code="C")
+    assert in_scene(known, head, "T") == replace(head, scene_code="T")
+    assert in_scene(known, head, "", "yes") == replace(head, auth_code="yes")
 
 
 @pytest.mark.parametrize("key", INTERFACES)

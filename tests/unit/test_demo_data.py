@@ -49,6 +49,18 @@ def test_catalogue_matches_types() -> None:
     faces = [[(field.column, field.label, field.mask) for field in entry.fields] for entry in published]
     assert faces == [[field[:3] for field in kind.fields] for kind in TYPES]
     assert all(set(entry.interfaces) <= {"I1", "I2", "I3", "I4", "I5", "I6"} for entry in published)
+    for entry, kind in zip(published, TYPES, strict=True):
+        assert ("长期" if kind.years is None else f"{kind.years}年") in entry.validity_range
+
+
+def test_related_items_are_those_of_the_scenarios() -> None:
+    """The items that the catalogue says a certificate comes from are items of the demonstration's scenarios."""
+    scenes = yaml.safe_load(CATALOGUE.with_name("scenes.yaml").read_text())["scenes"]
+    items = {(item["itemCode"], item["itemName"]) for scene in scenes for item in scene["items"]}
+    published = msgspec.convert(yaml.safe_load(CATALOGUE.read_text())["catalogue"], list[CatalogueEntry])
+    related = {(item.item_code, item.item_name) for entry in published for item in entry.related_items}
+    assert related
+    assert related <= items
 
 
 def test_types() -> None:

@@ -53,7 +53,7 @@ GOOD: Final[dict[str, Asked]] = {
     "I4": DATA,
     "I5": DataByHolderRequest(**HOLDER, type_code=CARD),
     "I6": VerifyFileRequest(type_code=CARD, content_type=DIGEST, content=ABC),
-    "I7": VerifyCodeRequest(code=new_service_code("32"), pos="窗口（测试）", use="办事（测试）"),
+    "I7": VerifyCodeRequest(code=new_service_code("32", bytes(32)), pos="窗口（测试）", use="办事（测试）"),
 }
 OF_HOLDER: Final = ("I1", "I3", "I5")
 REQUIRED: Final = [(key, required) for key, row in INTERFACES.items() for required in row.required]

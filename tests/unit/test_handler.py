@@ -24,7 +24,7 @@ from schemas.service_codes import parse_service_code
 from schemas.sharing import Head
 from schemas.suites import sha256
 from schemas.topics import detail_topic, dlq_topic, evidence_topic, reply_topic, request_topic
-from tests.support import DATA, KEYS, Province, file_of, incoming, opened_detail, request, service_code
+from tests.support import DATA, KEYS, Province, file_of, incoming, opened_detail, request, service_code, until
 from tests.support_registry import (
     CARD,
     CITIZEN_ID,
@@ -42,8 +42,9 @@ from tests.support_registry import (
 )
 from tests.support_store import BrokenStore, GatedStore, LyingStore, certificate
 from workers.engine.port import Work
+from workers.issuers.port import CodeRecord
 from workers.stores.memory import MemoryFile, MemoryStore
-from workers.stores.port import ByIdentifier, CodeRecord
+from workers.stores.port import ByIdentifier
 
 STORED: Final = [certificate(serial) for serial in range(1, 9)]
 DLQ: Final = dlq_topic(request_topic(PROVINCE))
@@ -51,7 +52,7 @@ DLQ: Final = dlq_topic(request_topic(PROVINCE))
 
 async def ready(store: MemoryStore | None = None) -> Province:
     """A province's agent that has its registry."""
-    return await Province(store or MemoryStore(STORED)).ready()
+    return await Province(store or MemoryStore(STORED), codes=CODES).ready()
 
 
 def quarantine(outs: list[Outgoing]) -> list[str]:
@@ -169,7 +170,7 @@ MIXED: Final[list[tuple[str, Callable[[int], RequestItem], int]]] = [
 
 def whole() -> MemoryStore:
     """A store that has something for every interface."""
-    return MemoryStore([*STORED, OLD], files=FILES, codes=CODES)
+    return MemoryStore([*STORED, OLD], files=FILES)
 
 
 async def test_mixed_lot() -> None:
@@ -314,6 +315,20 @@ async def test_answers_do_not_wait_for_each_other() -> None:
     store.gate.set()
     assert province.reply(await anext(out)).statuses == {f"{2:032x}": 0}
     assert await ends(out)
+
+
+async def test_the_store_answers_while_a_code_is_recorded() -> None:
+    """What the store answers while the answer of a code in the same lot is being recorded is told as well."""
+    store = GatedStore(STORED)
+    province = await ready(store)
+    province.kafka.held = {evidence_topic(PROVINCE)}
+    work = asyncio.create_task(province.work(province.lot([request(1, "I7"), request(2)])))
+    await until(lambda: bool(province.kafka.sent))
+    store.gate.set()
+    await asyncio.sleep(0.05)
+    province.kafka.acknowledge()
+    told = {key: status for out in await work for key, status in province.reply(out).statuses.items()}
+    assert told == {f"{serial:032x}": 0 for serial in (1, 2)}
 
 
 async def test_expired_when_opened() -> None:
@@ -658,7 +673,8 @@ async def test_detail() -> None:
     reply = province.reply((await province.work(province.lot([item])))[0])
     sent, (detail,), leaves = province.details()[0]
     assert sent.key == reply.lot.envelope.ce_id.encode()
-    assert detail | {"fields": [], "hops": {}, "holder": ""} == {
+    clocks = {"judged": detail["judged"], "taken": detail["taken"]}
+    assert detail | {"fields": [], "hops": {}, "holder": ""} == clocks | {
         "request": msgspec.json.decode(encode(item)),
         "node": NODE,
         "scenario": f"{SCENE}@1",
@@ -670,7 +686,9 @@ async def test_detail() -> None:
         "fields": [],
         "hops": {},
         "holder": "",
+        "registry": 1,
     }
+    assert detail["hops"]["opened"] <= detail["judged"] <= detail["taken"] <= detail["hops"]["judged"]
     assert "KZ_XM" in detail["fields"]
     assert "KZ_ZZ" not in detail["fields"]
     assert province.evidence()[0][1].items[0].detail == leaves[0].hex()
@@ -862,7 +880,7 @@ async def test_application_of_another_node() -> None:
     province = await ready()
     await province.publish(replace(application(), node=OTHER_NODE))
     await province.registry.refresh()
-    assert [item.status for item in (await province.answers(request(1))).values()] == [3004]
+    assert [item.status for item in (await province.answers(request(1))).values()] == [2005]
 
 
 async def test_full_lot() -> None:

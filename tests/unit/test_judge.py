@@ -1,88 +1,52 @@
 """The judgement, condition by condition and in the order of DOMAIN §8.4, for each interface."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from broker.registry.compiled import CompiledType
-from broker.registry.snapshot import Snapshot
 from schemas.answers import ALWAYS_TOLD
-from schemas.catalogue import CatalogueEntry
-from schemas.form import check_form
-from schemas.interfaces import INTERFACES
-from schemas.items import RequestItem, decode_data, encode
-from schemas.registry import Application
-from schemas.scenes import PURPOSES, Scene, SceneCode, SceneStatus, SceneType
-from schemas.sharing import Asked
-from tests.support import request
+from schemas.items import encode
+from schemas.scenes import PURPOSES, Limits, SceneCode, SceneType, TimeOfDay
 from tests.support_registry import (
     CARD,
     LICENCE,
-    NODE,
-    ORG,
-    OTHER_NODE,
-    OTHER_ORG,
     PROVINCE,
     PURPOSE,
     SCENE,
     UNSHARED,
     alias_of,
-    application,
-    compiled,
     entry,
     granted,
     identifier_of,
     scene,
 )
-from workers.judge import Case, Grant, Refusal, judge
-
-NOW: Final = 1_780_000_000_000
-ALL: Final = tuple(INTERFACES)
-WITH_TYPES: Final = ("I1", "I2", "I3", "I4", "I5", "I6")
-BY_HOLDER: Final = ("I1", "I3", "I5")
-
-
-class Setting(NamedTuple):
-    """All that a judgement looks at."""
-
-    application: Application | None
-    catalogue: tuple[CatalogueEntry, ...]
-    scene: Scene | None
-    node: str
-    item: RequestItem
-    data: Asked
-    province: str
-
-
-def good(interface: str = "I4") -> Setting:
-    """A request that is granted."""
-    item = replace(request(1, interface), deadline=NOW + 60_000)
-    data = decode_data(item)
-    assert data is not None
-    return Setting(application(), (entry(CARD), entry(LICENCE)), scene(), NODE, item, data, PROVINCE)
-
-
-def snapshot(setting: Setting) -> Snapshot:
-    there = [body for body in (setting.application, setting.scene) if body is not None]
-    return compiled(*there, *setting.catalogue)
-
-
-def judged(setting: Setting) -> Grant | Refusal:
-    interface = INTERFACES[setting.item.interface]
-    form = check_form(interface, good(interface.key).item.head, setting.data)  # a head's form is not the judge's
-    case = Case(setting.node, b"{}", setting.item, setting.data, form, "digest")
-    return judge(case, snapshot(setting), setting.province, NOW)
-
-
-def refused(setting: Setting) -> tuple[int, str]:
-    result = judged(setting)
-    assert isinstance(result, Refusal)
-    return result.code, result.condition
+from tests.unit.judging import (
+    ALL,
+    BREAKERS,
+    BY_HOLDER,
+    NOW,
+    Breaker,
+    Change,
+    Setting,
+    case_of,
+    good,
+    judged,
+    of_data,
+    of_head,
+    of_item,
+    of_limits,
+    of_scene,
+    of_type,
+    refused,
+    snapshot,
+)
+from workers.judge import Grant, Refusal, judge
 
 
 def types_of(setting: Setting) -> dict[str, CompiledType]:
@@ -99,112 +63,9 @@ def of_card(setting: Setting) -> CompiledType:
     return types[CARD]
 
 
-Change = Callable[[Setting], Setting]
-
-
-def of_head(**changes: str | None) -> Change:
-    return lambda setting: setting._replace(item=replace(setting.item, head=replace(setting.item.head, **changes)))
-
-
-def of_item(**changes: object) -> Change:
-    return lambda setting: setting._replace(item=replace(setting.item, **changes))
-
-
-def of_application(**changes: object) -> Change:
-    return lambda setting: setting._replace(application=setting.application and replace(setting.application, **changes))
-
-
-def of_scene(**changes: object) -> Change:
-    return lambda setting: setting._replace(scene=setting.scene and replace(setting.scene, **changes))
-
-
-def of_type(**changes: object) -> Change:
-    def change(setting: Setting) -> Setting:
-        if setting.scene is None:
-            return setting
-        types = tuple(replace(one, **changes) for one in setting.scene.types)
-        return setting._replace(scene=replace(setting.scene, types=types))
-
-    return change
-
-
-def of_data(**changes: object) -> Change:
-    return lambda setting: setting._replace(data=replace(setting.data, **changes))
-
-
-def asking_for(type_code: str) -> Change:
-    """The same request for a certificate of this type."""
-
-    def change(setting: Setting) -> Setting:
-        by_type = hasattr(setting.data, "type_code")
-        return of_data(**({"type_code": type_code} if by_type else {"certificate_id": identifier_of(1, type_code)}))(
-            setting
-        )
-
-    return change
-
-
-class Breaker(NamedTuple):
-    """What spoils a good request: the step of the judgement it fails at, what is said of it, for which interfaces."""
-
-    step: int
-    code: int
-    condition: str
-    spoil: Change
-    interfaces: tuple[str, ...] = ALL
-
-
-# Steps in the order of DOMAIN §8.4; inside a step in the order of its codes there, 13 just before 3005 (DESIGN §6).
-BREAKERS: Final = {
-    "application unknown": Breaker(10, 3004, "application", of_item(application="nobody")),
-    "application suspended": Breaker(10, 3004, "application", of_application(suspended=True)),
-    "application of another node": Breaker(10, 3004, "application", lambda setting: setting._replace(node=OTHER_NODE)),
-    "no address": Breaker(11, 2006, "address", of_item(address=None)),
-    "address outside": Breaker(11, 2006, "address", of_item(address="198.51.100.7")),
-    "address unreadable": Breaker(11, 2006, "address", of_item(address="localhost")),
-    "no address registered": Breaker(11, 2006, "address", of_application(addresses=())),
-    "scene unknown": Breaker(20, 3001, "scene", of_head(scene_code="YRD-310000-2026-99999")),
-    "scene suspended": Breaker(20, 3001, "scene", of_scene(status=SceneStatus.SUSPENDED)),
-    "before the window": Breaker(21, 3002, "window", of_scene(valid_from=NOW + 1)),
-    "after the window": Breaker(21, 3002, "window", of_scene(valid_to=NOW)),
-    "item": Breaker(30, 3003, "item", of_head(item_code=f"{ORG}2000999001001")),
-    "organisation of another scene": Breaker(31, 3004, "organisation", of_head(org_code=OTHER_ORG)),
-    "organisation not the application's": Breaker(31, 3004, "organisation", of_application(org_codes=(OTHER_ORG,))),
-    "application not in the scene": Breaker(32, 3004, "application", of_scene(applications=("another",))),
-    "no operator": Breaker(40, 3013, "operator", of_head(username=None)),
-    "blank operator": Breaker(40, 3013, "operator", of_head(username=" \t")),
-    "purpose": Breaker(50, 3011, "purpose", of_head(use_for="SUPERVISION")),
-    "identifier of another type": Breaker(
-        55, 102, "identifier", of_data(certificate_id=identifier_of(1, LICENCE)), ("I6",)
-    ),
-    "type unknown to the catalogue": Breaker(60, 13, "catalogue", asking_for(UNSHARED), WITH_TYPES),
-    "type not shared here": Breaker(
-        60,
-        13,
-        "catalogue",
-        lambda setting: setting._replace(catalogue=tuple(replace(e, provinces=("31",)) for e in setting.catalogue)),
-        WITH_TYPES,
-    ),
-    "name unknown": Breaker(60, 13, "catalogue", of_data(type_code=None, type_name="没有这种证照"), BY_HOLDER),
-    "type not in the scene": Breaker(61, 3005, "type", asking_for(LICENCE), WITH_TYPES),
-    "region": Breaker(62, 3005, "region", of_type(source_provinces=("31",)), WITH_TYPES),
-    "interface": Breaker(63, 3006, "interface", of_type(interfaces=("I9",)), WITH_TYPES),
-    "no service codes": Breaker(63, 3006, "interface", of_scene(service_code=None), ("I7",)),
-    "another's service codes": Breaker(
-        63, 3006, "interface", of_scene(service_code=SceneCode(source_provinces=("31",))), ("I7",)
-    ),
-    "no number": Breaker(64, 12, "number", of_data(number=None), ("I3", "I5")),
-    "blank number": Breaker(64, 12, "number", of_data(number=" "), ("I3", "I5")),
-    "format": Breaker(65, 3006, "format", of_data(file_format="png"), ("I2", "I3")),
-    "format unless told": Breaker(65, 3006, "format", of_type(file_formats=("pdf",)), ("I2", "I3")),
-    "copy": Breaker(66, 2, "original", of_type(allow_original=False), ("I2", "I3")),
-    "copy asked for": Breaker(66, 2, "original", of_data(original=False), ("I2", "I3")),
-    "copy with a cause": Breaker(66, 2, "original", of_data(copy_cause="企业设立登记"), ("I2", "I3")),
-    "copy with an end": Breaker(66, 2, "original", of_data(copy_expiring_time="2026-07-01"), ("I2", "I3")),
-    "field": Breaker(70, 3007, "field", of_data(fields=("KZ_XM", "KZ_ZZ")), ("I4", "I5")),
-}
 BY_ITSELF: Final = [(interface, name) for name, one in BREAKERS.items() for interface in one.interfaces]
-SAME_VALUE: Final = (  # these two name the type: the one that is applied last stands
+SAME_VALUE: Final = (  # these name the type: the one that is applied last stands; an unknown application is of no node
+    {"application unknown", "application of another node"},
     {"type unknown to the catalogue", "type not in the scene"},
     {"type unknown to the catalogue", "name unknown"},
     {"type not in the scene", "name unknown"},
@@ -259,6 +120,24 @@ def test_scenario_is_named_as_soon_as_it_is_known(interface: str) -> None:
 def test_edges_of_the_window(*, valid_from: int, valid_to: int, granted_now: bool) -> None:
     """The window holds its first millisecond and not its last."""
     assert isinstance(judged(of_scene(valid_from=valid_from, valid_to=valid_to)(good())), Grant) is granted_now
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "granted_now"),
+    [
+        ("04:26", "04:27", True),
+        ("04:00", "04:26", False),
+        ("04:27", "23:59", False),
+        ("22:00", "04:27", True),
+        ("22:00", "04:26", False),
+        ("04:26", "00:00", True),
+        ("04:26", "04:26", False),
+    ],
+)
+def test_hours_of_the_day(*, start: str, end: str, granted_now: bool) -> None:
+    """Hours hold their first minute in Shanghai and not their last, go on after midnight, and are none when empty."""
+    setting = of_limits(time_of_day=TimeOfDay(start=start, end=end))(good())
+    assert isinstance(judged(setting), Grant) is granted_now
 
 
 @pytest.mark.parametrize("purpose", [PURPOSE, PURPOSES[PURPOSE], scene().purpose_text])
@@ -403,6 +282,27 @@ def test_search_needs_no_number() -> None:
     assert isinstance(judged(of_data(number=None)(good("I1"))), Grant)
 
 
+@pytest.mark.parametrize(("page_no", "granted_now"), [(1, True), (2, True), (3, False)])
+def test_records_of_a_search(*, page_no: int, granted_now: bool) -> None:
+    """A search may go as far as the scenario's number of records, and no page beyond."""
+    setting = of_data(page_no=page_no, page_size=10)(of_limits(max_records=20)(good("I1")))
+    assert isinstance(judged(setting), Grant) is granted_now
+
+
+@pytest.mark.parametrize("interface", ["I2", "I3", "I4", "I5", "I6", "I7"])
+def test_records_of_what_is_no_search(interface: str) -> None:
+    """The number of records refuses nothing but searches."""
+    assert isinstance(judged(of_limits(max_records=1)(good(interface))), Grant)
+
+
+@pytest.mark.parametrize("interface", ALL)
+def test_limits_are_handed_on(interface: str) -> None:
+    """A grant names the limits of its scenario, which are counted next."""
+    result = judged(of_limits(per_hour=7)(good(interface)))
+    assert isinstance(result, Grant)
+    assert result.limits == Limits(per_day=1_000, per_hour=7)
+
+
 @pytest.mark.parametrize("interface", ["I3", "I5"])
 def test_by_holder_only(interface: str) -> None:
     """Where the scenario asks for a type by its holder only, no certificate number is needed."""
@@ -449,13 +349,14 @@ def test_service_codes(fields: tuple[str, ...]) -> None:
     code = SceneCode(source_provinces=(PROVINCE,), fields=fields)
     result = judged(of_scene(service_code=code, types=())(good("I7")))
     assert isinstance(result, Grant)
-    assert result == Grant(f"{SCENE}@1", {}, frozenset(fields))
+    assert result == Grant(f"{SCENE}@1", {}, frozenset(fields), scene().limits)
 
 
 NAMES: Final = st.text(min_size=1, max_size=20)
 INTERFACE: Final = st.sampled_from(ALL)
 
 
+@settings(deadline=None)
 @given(interface=INTERFACE, scene_code=NAMES, item_code=NAMES, purpose=NAMES)
 def test_nothing_registered(interface: str, scene_code: str, item_code: str, purpose: str) -> None:
     """With an empty registry nothing is granted, whatever is asked."""
@@ -474,6 +375,7 @@ EMPTY: Final[dict[str, st.SearchStrategy[dict[str, object]]]] = {
 }
 
 
+@settings(deadline=None)
 @given(data=st.data(), interface=INTERFACE, left=st.sets(st.sampled_from(sorted(EMPTY)), min_size=1))
 def test_whatever_is_left_empty(data: st.DataObject, interface: str, left: set[str]) -> None:
     """A scenario that leaves a list empty grants nothing by it."""
@@ -483,6 +385,7 @@ def test_whatever_is_left_empty(data: st.DataObject, interface: str, left: set[s
     assert isinstance(judged(setting), Refusal)
 
 
+@settings(deadline=None)
 @given(
     interface=st.sampled_from(["I4", "I5"]),
     wanted=st.sets(st.sampled_from(sorted({"KZ_XM", "KZ_XB", "KZ_ZZ", "KZ_GMSFHM", "certificateName", "issueDept"}))),
@@ -509,9 +412,6 @@ def test_what_is_granted_is_the_scenes_own() -> None:
     """A grant that nothing narrows is the scenario's compiled type itself, and is not made anew for each request."""
     setting = good()
     there = snapshot(setting)
-    case = Case(
-        NODE, b"{}", setting.item, setting.data, check_form(INTERFACES["I4"], setting.item.head, setting.data), ""
-    )
-    result = judge(case, there, PROVINCE, NOW)
+    result = judge(case_of(setting), there, PROVINCE, NOW)
     assert isinstance(result, Grant)
     assert result.types[CARD] is there.scenes[SCENE].types[CARD]

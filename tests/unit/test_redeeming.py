@@ -14,9 +14,9 @@ from schemas.service_codes import parse_service_code
 from schemas.topics import evidence_topic
 from tests.support import DATA, Province, request, service_code, until
 from tests.support_registry import CITIZEN_ID, PROVINCE, scene
-from tests.support_store import GatedStore
 from workers.engine.port import Work
-from workers.stores.port import CodeRecord
+from workers.issuers.port import CodeRecord, CodeState
+from workers.stores.memory import MemoryStore
 
 CODE, REUSABLE = service_code(1), service_code(2, once=False)
 DIGEST, REUSABLE_DIGEST = (parse_service_code(code).digest for code in (CODE, REUSABLE))
@@ -30,16 +30,8 @@ HOLDER: Final = CodeRecord(
 
 
 async def ready() -> Province:
-    """A province that knows both codes; its store answers at once until its gate is shut."""
-    store = GatedStore([], codes={DIGEST: HOLDER, REUSABLE_DIGEST: HOLDER})
-    store.gate.set()
-    return await Province(store).ready()
-
-
-def gate_of(province: Province) -> asyncio.Event:
-    store = province.store
-    assert isinstance(store, GatedStore)
-    return store.gate
+    """A province whose issuer knows both codes."""
+    return await Province(MemoryStore([]), codes={DIGEST: HOLDER, REUSABLE_DIGEST: HOLDER}).ready()
 
 
 def showing(serial: int, code: str = CODE) -> RequestItem:
@@ -88,13 +80,13 @@ async def test_reusable_codes() -> None:
 async def test_crash_between_effects_and_reply() -> None:
     """An agent that dies after a code was redeemed and before its reply leaves it to that request alone."""
     province = await ready()
-    gate_of(province).clear()
+    province.issuer.gate.clear()
     record = province.lot([showing(1)])
     work = asyncio.create_task(province.work(record))
     await until(lambda: bool(province.redis.codes))
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
-    gate_of(province).set()
+    province.issuer.gate.set()
     assert await statuses(province, showing(2)) == [6003]
     assert told(province, await province.work(record)) == {f"{1:032x}": 0}
     assert len(province.redis.codes) == 1
@@ -134,10 +126,9 @@ async def test_a_scene_without_codes_redeems_nothing() -> None:
 
 
 async def test_code_of_another_province() -> None:
-    """A code that another province issued is unknown here (6001) even to a store that has it, and is not used up."""
+    """A code that another province issued is unknown here (6001) even if its issuer has it, and is not used up."""
     province, foreign = await ready(), service_code(1, province="31")
-    assert isinstance(province.store, GatedStore)
-    province.store.codes[parse_service_code(foreign).digest] = HOLDER
+    province.issuer.codes[parse_service_code(foreign).digest] = HOLDER
     assert await statuses(province, showing(1, foreign)) == [6001]
     assert province.redis.codes == {}
 

@@ -1,26 +1,35 @@
 """Which registry is believed: the registrar's, in its order, whole, and only while it is fresh (DESIGN §7)."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from broker.bus import labels
+from broker.bus.clock import now_ms
 from broker.bus.keys import KeySigner
-from broker.registry import trust
-from broker.registry.follower import FRESH_MS, Follower
+from broker.bus.stopping import stop_if_cancelled
+from broker.registry import staging
+from broker.registry.follower import Follower
 from broker.registry.reader import RegistryReader
+from broker.registry.refusing import FRESH_MS
+from broker.registry.stored import Write
 from broker.registry.trust import RegistryError, TrustedRecords, verified_snapshot, verify_manifest
 from schemas.jose import b64
-from schemas.registry import MANIFEST_KEY, Manifest
+from schemas.registry import MANIFEST_KEY, REFUSAL_KEY, Distrust, Manifest
 from schemas.scenes import SceneStatus
 from schemas.wire import sign_compact
 from tests.support import MemoryStored, PartyRedis
 from tests.support_registry import (
     CARD,
+    FAR_AHEAD,
     SCENE,
     Body,
+    application,
     bodies,
     entry,
     manifest_of,
@@ -65,6 +74,17 @@ def why(call: Callable[[], object]) -> str:
     with pytest.raises(RegistryError) as error:
         call()
     return str(error.value)
+
+
+def reason(call: Callable[[], object]) -> Distrust:
+    with pytest.raises(RegistryError) as error:
+        call()
+    return error.value.reason
+
+
+def test_every_reason_has_a_class() -> None:
+    """Each reason is told by the metric in one of its classes, and no class is empty."""
+    assert {labels.distrust_of(one) for one in Distrust} == set(labels.DISTRUST.listed)
 
 
 def test_first_version() -> None:
@@ -136,12 +156,13 @@ def test_not_a_manifest() -> None:
 
 
 def test_older_version() -> None:
-    """A manifest of a version that we have, or of a lower one, changes nothing."""
+    """A manifest of a lower version, or another one of ours, is a roll-back and changes nothing."""
     one = trusted()
     one.stage(NEW[f"scene/{SCENE}"])
     one.take(signed(NEXT, REGISTRAR))
-    assert one.take(JWS) is None
     assert one.take(signed(NEXT, REGISTRAR)) is None
+    assert reason(lambda: one.take(JWS)) is Distrust.ROLLED_BACK
+    assert reason(lambda: one.take(forged(expires_at=FAR_AHEAD + 1))) is Distrust.ROLLED_BACK
     assert (one.version, one.records) == (2, AFTER)
 
 
@@ -162,12 +183,80 @@ def test_beginning_in_the_middle() -> None:
 
 
 def test_missing_record() -> None:
-    """A manifest whose record did not come is refused, and is taken as soon as it has come."""
+    """A manifest whose record did not come is refused naming it, and is taken as soon as it has come."""
     one = trusted()
-    assert "missing" in why(lambda: one.take(signed(NEXT, REGISTRAR)))
+    with pytest.raises(RegistryError) as error:
+        one.take(signed(NEXT, REGISTRAR))
+    assert (error.value.reason, error.value.record) == (Distrust.MISSING, f"scene/{SCENE}")
     assert (one.version, one.records) == (1, FIRST)
-    one.stage(NEW[f"scene/{SCENE}"])
+    assert one.stage(NEW[f"scene/{SCENE}"]) is not None
+    assert (one.version, one.records) == (2, AFTER)
+
+
+def test_what_follows_a_late_record() -> None:
+    """Versions that wait behind a missing record are all taken when it has come, in their order."""
+    one = trusted()
+    third = records_of([replace(application(), per_second=7)], 3)
+    manifest = next_manifest(NEXT, AFTER | third, third)
+    why(lambda: one.take(signed(NEXT, REGISTRAR)))
+    one.stage(next(iter(third.values())))
+    assert reason(lambda: one.take(signed(manifest, REGISTRAR))) is Distrust.MISSING
+    assert one.stage(NEW[f"scene/{SCENE}"]) is not None
+    assert (one.version, one.records) == (3, AFTER | third)
+
+
+def test_a_later_manifest_than_the_missing_one() -> None:
+    """A gap is closed by the manifest that was missing, also when it comes after the next one."""
+    one = trusted()
+    third = records_of([replace(application(), per_second=7)], 3)
+    for value in (*NEW.values(), *third.values()):
+        one.stage(value)
+    manifest = next_manifest(NEXT, AFTER | third, third)
+    assert reason(lambda: one.take(signed(manifest, REGISTRAR))) is Distrust.GAP
     assert one.take(signed(NEXT, REGISTRAR)) is not None
+    assert (one.version, one.records) == (3, AFTER | third)
+
+
+def test_only_the_first_of_two_manifests_counts() -> None:
+    """Of two manifests of one version the second never replaces the first, not even while that one waits."""
+    one = trusted()
+    why(lambda: one.take(signed(NEXT, REGISTRAR)))
+    other = replace(next_manifest(MANIFEST, FIRST, {}), version=2)
+    assert reason(lambda: one.take(signed(other, REGISTRAR))) is Distrust.ROLLED_BACK
+    assert one.version == 1
+    assert one.stage(NEW[f"scene/{SCENE}"]) is not None
+    assert one.records == AFTER
+
+
+def test_strays_are_told_once() -> None:
+    """A record that no manifest names is told once after its time, and is still taken when a manifest names it."""
+    one = trusted()
+    one.stage(NEW[f"scene/{SCENE}"], f"scene/{SCENE}", NOW)
+    assert one.staging.strays(NOW) == []
+    assert one.staging.strays(NOW + 1) == [f"scene/{SCENE}"]
+    assert one.staging.strays(NOW + 1) == []
+    assert one.take(signed(NEXT, REGISTRAR)) is not None
+
+
+def test_a_record_under_anothers_key() -> None:
+    """A record that says another key of itself than the signed one is refused, and so is one whose body does."""
+    value = NEW[f"scene/{SCENE}"]
+    other = "scene/YRD-310000-2026-00009"
+    after = {**FIRST, other: value}
+    one = trusted()
+    one.stage(value)
+    manifest = next_manifest(MANIFEST, after, {other: value})
+    assert reason(lambda: one.take(signed(manifest, REGISTRAR))) is Distrust.FORM
+    filing = {"filing/x": value}  # nobody but the registrar looks into it
+    manifest = next_manifest(MANIFEST, FIRST | filing, filing)
+    one = trusted()
+    one.stage(value)
+    assert reason(lambda: one.take(signed(manifest, REGISTRAR))) is Distrust.FORM
+    inner = value.replace(b'"id":"' + SCENE.encode(), b'"id":"YRD-310000-2026-00009', 1)
+    assert inner != value
+    records = {other: inner}
+    assert reason(lambda: verified_snapshot(signed(manifest_of(records), REGISTRAR), records, KEY)) is Distrust.FORM
+    assert one.records == FIRST
 
 
 def test_strangers_record() -> None:
@@ -186,7 +275,7 @@ def test_strangers_record() -> None:
 @pytest.fixture
 def flooded(monkeypatch: pytest.MonkeyPatch) -> TrustedRecords:
     """Somebody who remembers 10 kB at the most and was sent more than that without a manifest."""
-    monkeypatch.setattr(trust, "_MAX_STAGED_BYTES", 10_000)
+    monkeypatch.setattr(staging, "MAX_STAGED_BYTES", 10_000)
     one = trusted()
     for number in range(100):
         one.stage(b"x" * 200 + str(number).encode())
@@ -196,7 +285,7 @@ def flooded(monkeypatch: pytest.MonkeyPatch) -> TrustedRecords:
 def test_strangers_flood(flooded: TrustedRecords) -> None:
     """What is remembered of records without a manifest is bounded, the oldest go, and the version stays as it was."""
     assert flooded.records == FIRST
-    assert flooded._staged_bytes == sum(map(len, flooded._staged.values())) <= 10_000
+    assert flooded.staging.bytes == sum(len(one.value) for one in flooded.staging._staged.values()) <= 10_000
 
 
 def test_after_a_flood(flooded: TrustedRecords) -> None:
@@ -228,6 +317,7 @@ def test_wrong_root_of_the_registrar() -> None:
     why(lambda: one.take(forged(root=MANIFEST.root)))
     why(lambda: one.take(forged(count=NEXT.count + 1)))
     assert (one.version, one.records) == (1, FIRST)
+    assert one.tree.root() == MANIFEST.root
 
 
 def test_record_that_is_none() -> None:
@@ -277,6 +367,32 @@ def test_follower_goes_on_after_a_stranger() -> None:
     one = follower(*on_topic(FIRST, JWS), *strange, *on_topic(NEW, signed(NEXT, REGISTRAR)))
     assert one.snapshot is not None
     assert one.snapshot.version == 2
+
+
+def test_follower_hears_refusals() -> None:
+    """What the registrar tells of intakes is handed on as it came and is no part of the registry."""
+    heard: list[bytes] = []
+    one = Follower(bootstrap="", name="test", registrar=KEY, on_refusal=heard.append)
+    for key, value in (*on_topic(FIRST, JWS), (REFUSAL_KEY, b"no")):
+        one._feed(key, value)
+    assert heard == [b"no"]
+    assert one.trusted.staging.strays(now_ms() + 1) == []
+
+
+async def test_a_cancellation_that_was_lost() -> None:
+    """A task whose cancellation a library has caught stops where it is asked, and no other does."""
+    stop_if_cancelled()
+
+    async def losing() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        stop_if_cancelled()
+
+    task = asyncio.create_task(losing())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_follower_that_cannot_follow() -> None:
@@ -352,6 +468,24 @@ async def test_reader_does_not_believe_redis(name: str) -> None:
     await one.refresh()
     assert one.snapshot is None
     assert not one.fresh(NOW)
+
+
+async def test_reader_after_a_wrong_root() -> None:
+    """A version whose root is not that of its records leaves an agent's tree as it was; the next one is taken."""
+    redis = PartyRedis()
+    one, stored = reader(redis), MemoryStored(redis)
+    await stored.store(1, JWS, FIRST, NOW)
+    await one.refresh()
+    assert one._loaded
+    wrong = forged(root=MANIFEST.root)
+    await stored.change(Write(2, wrong, NOW, JWS, {2: wrong}, NEW))
+    await one.refresh()
+    assert (one.current().version, one._loaded.tree.root()) == (1, MANIFEST.root)
+    right = signed(NEXT, REGISTRAR)
+    await stored.change(Write(2, right, NOW, wrong, {2: right}, NEW))
+    one._not_before = 0.0
+    await one.refresh()
+    assert (one.current().version, one._loaded.tree.root()) == (2, NEXT.root)
 
 
 async def test_reader_that_cannot_load_a_newer_version() -> None:

@@ -17,7 +17,7 @@ from schemas.checks import citizen_check
 from schemas.form import check_form, sm3_hex
 from schemas.interfaces import INTERFACES
 from schemas.items import decode_data
-from tests.support import file_of, request, service_code
+from tests.support import file_of, request
 from tests.support_registry import (
     CARD,
     CITIZEN_ID,
@@ -35,9 +35,9 @@ from tests.support_store import certificate
 from workers.asking import ask
 from workers.fields import CORE, MASKS
 from workers.judge import Case, Grant, Refusal
-from workers.release import CODE_FIELDS, HIT_FIELDS, Released, Shipment, release
+from workers.release import HIT_FIELDS, Released, Shipment, release
 from workers.shaping import Here
-from workers.stores.port import ByHolder, CodeRecord, Found
+from workers.stores.port import ByHolder, Found
 
 TODAY: Final = date(2026, 6, 1)
 NOW: Final = 1_780_300_000_000
@@ -75,7 +75,8 @@ def released(
     granted = granted or grant()
     asked = ask(0, case, granted)
     here = Here(PROVINCE, NOW, today.isoformat())
-    return release(case, granted, asked.look, Found(key=0, records=records, **found), here)
+    names = frozenset({(getattr(case.data, "holder_name", None) or "").strip()})
+    return release(case, granted, asked.look, Found(key=0, records=records, **found), here, names=names)
 
 
 def code_of(result: Released | Shipment | Refusal) -> int:
@@ -703,102 +704,6 @@ def test_found_by_a_file_that_it_does_not_have() -> None:
 def test_found_twice_by_one_file() -> None:
     """Two certificates with one file give no verdict on either."""
     assert refusal(released(case_of("I6"), RECORD, certificate(2), digests=(FILE,))) == (99, "store")
-
-
-CODE: Final = CodeRecord(
-    holder_name="测小试",
-    holder_code=CITIZEN_ID,
-    holder_type_code="111",
-    mobile="19900000123",
-    expires_at=NOW + 1,
-)
-NO_TYPES: Final = Grant(SCENARIO, {})
-
-
-def holder(kept: CodeRecord = CODE, *whole: str, **data: Any) -> dict[str, Any]:
-    """Who shows the code of serial 1."""
-    result = released(case_of("I7", **data), granted=Grant(SCENARIO, {}, frozenset(whole)), code=kept)
-    shown = told(result, "I7")
-    assert shown["total"] == len(shown["dataList"]) == 1
-    one: dict[str, Any] = shown["dataList"][0]
-    return one
-
-
-def test_holder_of_a_code() -> None:
-    """A service code tells who shows it, shortened, and how long it would have been good for."""
-    assert holder() == {
-        "holderName": "测*试",
-        "holderCode": CITIZEN_ID[0] + "*" * 16 + CITIZEN_ID[-1],
-        "holderTypeCode": "111",
-        "mobile": "199****0123",
-        "codeStatus": "VALID",
-        "codeType": "ONE_TIME",
-        "issueRegion": "320000",
-        "expireTime": NOW + 1,
-    }
-
-
-@pytest.mark.parametrize(
-    ("field", "whole"), [("holderName", "测小试"), ("holderCode", CITIZEN_ID), ("mobile", "19900000123")]
-)
-def test_unmasked_holder(field: str, whole: str) -> None:
-    """What the scenario grants of a code's holder in full is told in full, and nothing else is."""
-    shown, short = holder(CODE, field), holder()
-    assert shown[field] == whole
-    assert shown | {field: ""} == short | {field: ""}
-
-
-def test_code_that_may_be_shown_again() -> None:
-    """A code that is not used up says so."""
-    assert holder(CODE, code=service_code(1, once=False))["codeType"] == "REUSABLE"
-
-
-@pytest.mark.parametrize("mobile", [None, ""])
-def test_holder_without_a_mobile(mobile: str | None) -> None:
-    """A holder without a mobile has none in the answer, and none in the evidence."""
-    assert "mobile" not in holder(replace(CODE, mobile=mobile))
-    result = released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, mobile=mobile))
-    assert isinstance(result, Released)
-    assert result.fields == CODE_FIELDS - {"mobile"}
-
-
-def test_whose_code_it_is() -> None:
-    """The evidence of a code names whose it is and what was told."""
-    result = released(case_of("I7"), granted=NO_TYPES, code=CODE)
-    assert isinstance(result, Released)
-    assert (result.holder_code, result.fields) == (CITIZEN_ID, CODE_FIELDS)
-
-
-def test_unknown_code() -> None:
-    """A code that the issuer does not know is 6001."""
-    assert refusal(released(case_of("I7"), granted=NO_TYPES)) == (6001, "store")
-
-
-@pytest.mark.parametrize(("ahead_ms", "code"), [(1, 0), (0, 6002), (-1, 6002)])
-def test_expired_code(ahead_ms: int, code: int) -> None:
-    """A code is good until its last millisecond, and then 6002."""
-    result = released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, expires_at=NOW + ahead_ms))
-    assert code_of(result) == code
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"holder_name": ""},
-        {"holder_name": " "},
-        {"holder_code": CITIZEN_ID[::-1]},
-        {"holder_type_code": "000"},
-        {"holder_type_code": "001"},
-    ],
-)
-def test_a_lying_issuer(changes: dict[str, Any]) -> None:
-    """A code whose holder does not agree with itself tells nothing: 99."""
-    assert refusal(released(case_of("I7"), granted=NO_TYPES, code=replace(CODE, **changes))) == (99, "store")
-
-
-def test_certificates_where_a_code_was_asked_for() -> None:
-    """A store that answers a code with certificates is not believed."""
-    assert refusal(released(case_of("I7"), RECORD, granted=NO_TYPES, code=CODE)) == (99, "store")
 
 
 @given(days=st.integers(-3, 3), from_days=st.integers(-5, 5), length=st.integers(0, 5))

@@ -30,7 +30,7 @@ def issued_in(area: str, *, legacy: bool = False) -> Form:
 
 
 def code_of(province: str) -> Form:
-    return Form(code=parse_service_code(new_service_code(province)))
+    return Form(code=parse_service_code(new_service_code(province, bytes(32))))
 
 
 @pytest.mark.parametrize("legacy", [False, True])

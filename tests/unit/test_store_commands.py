@@ -10,16 +10,18 @@ from typing import Final, NamedTuple
 import pytest
 
 from broker.bus.clock import now_ms, today
+from broker.bus.keys import make_keys
 from deploy.cli.main import run
 from deploy.demo.certificates import demo_certificates, sample, write_demo_store
+from deploy.demo.codes import issuers_key
 from deploy.demo.files import ofd_of
 from deploy.demo.types import TYPES
 from deploy.local.home import Home
 from schemas.form import sm3_hex
 from schemas.holders import CITIZEN_ID_TYPE, USCC_TYPE
-from schemas.service_codes import parse_service_code
-from workers.stores.port import Ask, ByCode, CodeRecord
-from workers.stores.sqlite import SqliteStore
+from schemas.service_codes import is_genuine, parse_service_code
+from workers.issuers.port import CodeRecord, CodeState
+from workers.issuers.sqlite import SqliteIssuer
 
 TODAY: Final = today()
 RECORDS: Final = demo_certificates("31", today=TODAY)
@@ -42,6 +44,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("home"))
     home.create()
     write_demo_store(home.store / "31.db", "31", TODAY)
+    for province in ("31", "33"):
+        make_keys(home.keys, province)
     return home
 
 
@@ -60,10 +64,10 @@ def store(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 async def stored_code(home: Home, digest: str) -> CodeRecord | None:
     """What the agent finds by this digest."""
-    store = SqliteStore(home.store / "31.db")
-    found = [one async for group in store.fetch([Ask(key=0, look=ByCode(digest=digest), columns={})]) for one in group]
-    await store.close()
-    return found[0].code
+    issuer = SqliteIssuer(home.store / "31.db")
+    found = await issuer.look([digest])
+    await issuer.close()
+    return found.get(digest)
 
 
 def is_one_line(ended: Ended) -> bool:
@@ -77,6 +81,7 @@ async def test_code(store: Command, home: Home) -> None:
     ended = store("code")
     code = parse_service_code(ended.out.removesuffix("\n"))
     assert (ended.code, ended.err, code.province, code.once) == (0, "", "31", True)
+    assert is_genuine(code, issuers_key(home, "31"))
     record = await stored_code(home, code.digest)
     assert record is not None
     person = next(
@@ -117,6 +122,17 @@ def test_code_itself_is_not_stored(store: Command, home: Home) -> None:
     assert code.encode() not in content
 
 
+async def test_state_of_a_code(store: Command, home: Home) -> None:
+    """A code can be revoked, its holder can refuse, and both can be taken back; one that nobody issued cannot."""
+    code = store("code").out.strip()
+    for state in CodeState:
+        assert store("code-state", code, state.value.lower()) == (0, "", "")
+        record = await stored_code(home, parse_service_code(code).digest)
+        assert record is not None
+        assert record.state is state
+    assert is_one_line(store("code-state", code[:-1] + ("A" if code[-1] != "A" else "B"), "revoked"))
+
+
 ORGANISATION: Final = next(record.holder_code for record in RECORDS if record.holder_type_code == USCC_TYPE)
 
 
@@ -126,6 +142,7 @@ ORGANISATION: Final = next(record.holder_code for record in RECORDS if record.ho
         ("code", "--holder", "nobody"),
         ("code", "--holder", ORGANISATION),
         ("code", "--province", "32"),
+        ("code", "--seconds", 61),
         ("file", ONE.certificate_id, "--province", "32"),
         ("file", "1.2.156.3005.2.none", "--province", "31"),
         ("file", ONE.certificate_id, "--province", "31", "--format", "png"),
@@ -141,6 +158,7 @@ def test_what_is_not_there(store: Command, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "argv",
     [
+        ("code-state", "no code", "revoked"),
         ("code", "--seconds", 0),
         ("code", "--seconds", 86_401),
         ("file", ONE.certificate_id),

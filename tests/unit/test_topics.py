@@ -92,7 +92,7 @@ def test_compaction() -> None:
 def test_append_time() -> None:
     """Kafka's own time stands on requests, replies and presence, where it is compared, and nowhere else."""
     appended = {row.name.removesuffix(".{party}") for row in TOPICS if row.append_time}
-    assert appended == {"certlane.request", "certlane.reply", "certlane.presence"}
+    assert appended == {"certlane.request", "certlane.reply", "certlane.registry.intake", "certlane.presence"}
 
 
 def test_a_lot_fits() -> None:

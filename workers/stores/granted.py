@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from schemas.certificates import CertificateRecord, minimise_surface
-from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, Look
+from workers.stores.port import Ask, ByFile, ByHolder, ByIdentifier, Look
 
 
 def granted_records(ask: Ask, records: Iterable[CertificateRecord]) -> tuple[CertificateRecord, ...]:
@@ -46,5 +46,5 @@ def _of_file(look: ByFile, record: CertificateRecord) -> bool:
 
 
 _NAMED: Final[Mapping[type[Look], Callable[[Any, CertificateRecord], bool]]] = MappingProxyType(
-    {ByIdentifier: _of_identifier, ByHolder: _of_holder, ByFile: _of_file, ByCode: lambda _, __: False}
+    {ByIdentifier: _of_identifier, ByHolder: _of_holder, ByFile: _of_file}
 )

@@ -7,29 +7,24 @@ from typing import Final
 from schemas.certificates import CertificateRecord
 from schemas.form import sm3_hex
 from workers.stores.granted import granted_records
-from workers.stores.port import Ask, ByCode, ByFile, ByHolder, ByIdentifier, CodeRecord, Found, StoreError
+from workers.stores.port import Ask, ByFile, ByHolder, ByIdentifier, Found, StoreError
 
 _CHUNK_BYTES: Final = 1 << 20
 
 NO_FILES: Final[Mapping[tuple[str, str], bytes]] = MappingProxyType({})
-NO_CODES: Final[Mapping[str, CodeRecord]] = MappingProxyType({})
 
 
 class MemoryStore:
     """Holds what it is given; `reachable = False` plays a store that is down.
 
-    `files`, by identifier and format, and `codes`, by digest, may be changed while it is read.
+    `files`, by identifier and format, may be changed while it is read.
     """
 
     def __init__(
-        self,
-        records: Iterable[CertificateRecord],
-        *,
-        files: Mapping[tuple[str, str], bytes] = NO_FILES,
-        codes: Mapping[str, CodeRecord] = NO_CODES,
+        self, records: Iterable[CertificateRecord], *, files: Mapping[tuple[str, str], bytes] = NO_FILES
     ) -> None:
         self.reachable = True
-        self.files, self.codes = dict(files), dict(codes)
+        self.files = dict(files)
         self._records = {record.certificate_id: record for record in records}
 
     async def fetch(self, asks: Sequence[Ask]) -> AsyncIterator[Sequence[Found]]:
@@ -53,8 +48,6 @@ class MemoryStore:
             raise StoreError("the store cannot be reached")
 
     def _find(self, ask: Ask) -> Found:
-        if isinstance(ask.look, ByCode):
-            return Found(key=ask.key, code=self.codes.get(ask.look.digest))
         records = granted_records(ask, self._candidates(ask.look))
         if isinstance(ask.look, ByFile):
             digests = [digest for record in records for digest in self._digests(record.certificate_id)]

@@ -32,13 +32,7 @@ class ByFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     certificate_id: str | None
 
 
-class ByCode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The service code (政务服务码) with this digest, see `schemas.service_codes`."""
-
-    digest: str
-
-
-Look = ByIdentifier | ByHolder | ByFile | ByCode
+Look = ByIdentifier | ByHolder | ByFile
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -53,20 +47,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     columns: Mapping[str, frozenset[str]]
 
 
-class CodeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A service code as its issuer keeps it: whose it is, and until when (unix ms) it may be shown."""
-
-    holder_name: str
-    holder_code: str
-    holder_type_code: str
-    mobile: str | None
-    expires_at: int
-
-
 class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The store's answer to one ask; no records: there is none.
 
-    `digests` are the SM3 (hex) of the files of the record that `ByFile` asked for, `code` is what `ByCode` found.
+    `digests` are the SM3 (hex) of the files of the record that `ByFile` asked for.
     `unusable` says that there is something, but what the store holds of it cannot be read: the answer is then 99
     (其他异常), never 10, which would tell the requester that the holder has no such certificate.
     """
@@ -74,7 +58,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: int
     records: tuple[CertificateRecord, ...] = ()
     digests: tuple[str, ...] = ()
-    code: CodeRecord | None = None
     unusable: bool = False
 
 

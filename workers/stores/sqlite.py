@@ -26,7 +26,7 @@ class SqliteStore:
 
     The file is opened when it is first asked, and again after a failure or when another file has taken its place. A
     writer may change it in place meanwhile, with a rollback journal or WAL. A table that is missing fails what needs
-    it and nothing else: a store without files or codes answers for its certificates.
+    it and nothing else: a store without files answers for its certificates.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,6 +100,5 @@ def _found(ask: Ask, answer: Answer) -> Found:
         key=ask.key,
         records=records,
         digests=answer.digests if records else (),
-        code=answer.code,
         unusable=answer.unusable,
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.certificates import CertificateRecord
 from schemas.form import sm3_hex
-from workers.stores.port import CodeRecord
+from workers.issuers.port import CodeRecord, CodeState
 
 # field of CertificateRecord, column, type in the table
 _COLUMNS: Final = (
@@ -41,6 +41,7 @@ _CODE_COLUMNS: Final = (
     ("holder_type_code", "TEXT NOT NULL"),
     ("mobile", "TEXT"),
     ("expires_at", "INTEGER NOT NULL"),
+    ("state", "TEXT NOT NULL"),
 )
 
 DDL: Final = (
@@ -66,7 +67,8 @@ _LIST_FILES: Final = (
     "SELECT certificate_identifier, certificate_type_code, length(content), digest"
     " FROM certificate_file JOIN certificate USING (certificate_identifier) WHERE format = ?"
 )
-_PUT_CODE: Final = "INSERT OR REPLACE INTO service_code VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_CODE: Final = f"INSERT OR REPLACE INTO service_code VALUES (?{', ?' * len(_CODE_COLUMNS)})"  # noqa: S608
+_SET_CODE: Final = "UPDATE service_code SET state = ?2 WHERE digest = ?1"
 
 
 class NewFile(NamedTuple):
@@ -130,6 +132,14 @@ def put_code(path: Path, digest: str, code: CodeRecord) -> None:
     """Store a service code by its digest, in place, while the store may be read; raises sqlite3.Error."""
     with closing(_writable(path)) as connection, connection:
         connection.execute(_PUT_CODE, (digest, *(getattr(code, column) for column, _ in _CODE_COLUMNS)))
+
+
+def set_code_state(path: Path, digest: str, state: CodeState) -> None:
+    """Revoke a stored code, or say that its holder refuses; raises LookupError when there is none, sqlite3.Error."""
+    with closing(_writable(path)) as connection, connection:
+        done = connection.execute(_SET_CODE, (digest, state.value))
+    if done.rowcount != 1:
+        raise LookupError("there is no such code")
 
 
 def _writable(path: Path) -> sqlite3.Connection:

@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from schemas.certificates import CertificateRecord
-from workers.stores.port import ByCode, ByFile, ByHolder, ByIdentifier, CodeRecord, Look
+from workers.stores.port import ByFile, ByHolder, ByIdentifier, Look
 from workers.stores.sqlite_connection import ReadConnection
-from workers.stores.sqlite_layout import CODE_JSON, RECORD_JSON
+from workers.stores.sqlite_layout import RECORD_JSON
 
 MAX_BYTES: Final = 1 << 20  # of one value and of one answer: a larger lot is read in parts, a larger row not at all
 
@@ -47,8 +47,6 @@ _STATEMENTS: Final[Mapping[type[Look], str]] = MappingProxyType(
             CROSS JOIN certificate AS held ON held.certificate_identifier = file.certificate_identifier
             WHERE file.digest = json_extract(asked.value, '$.digest')
               AND held.certificate_type_code = json_extract(asked.value, '$.type_code')))""",  # noqa: S608
-        ByCode: f"""SELECT json_group_array(json_array(asked.key, NULL, json_array(), {CODE_JSON}))
-    FROM json_each(?1) AS asked CROSS JOIN service_code ON digest = asked.value""",  # noqa: S608
     }
 )
 KINDS: Final[Sequence[type[Look]]] = tuple(_STATEMENTS)
@@ -65,7 +63,6 @@ _ASKED: Final[Mapping[type[Look], Callable[[Any], object]]] = MappingProxyType(
         ByIdentifier: attrgetter("certificate_id"),
         ByHolder: _whole,
         ByFile: _whole,
-        ByCode: attrgetter("digest"),
     }
 )
 
@@ -78,9 +75,8 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row found: the place of the look that it answers, and what that kind of look finds."""
 
     place: int
-    record: CertificateRecord | None = None
+    record: CertificateRecord
     digests: tuple[str, ...] = ()
-    code: CodeRecord | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -88,7 +84,6 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
     records: Sequence[CertificateRecord] = ()
     digests: tuple[str, ...] = ()
-    code: CodeRecord | None = None
     unusable: bool = False
 
 
@@ -137,11 +132,10 @@ def _usable(source: ReadConnection, kind: type[Look], looks: Sequence[Look]) -> 
 
 def _answer(source: ReadConnection, look: Look, rows: Sequence[_Row]) -> Answer:
     if len(rows) == 1:
-        record = rows[0].record
-        return Answer(() if record is None else (record,), rows[0].digests, rows[0].code)
-    if len({row.record and row.record.certificate_id for row in rows}) != len(rows):
+        return Answer((rows[0].record,), rows[0].digests)
+    if len({row.record.certificate_id for row in rows}) != len(rows):
         return _piecemeal(source, look)  # two rows of one identifier: which of them holds is unknown
-    return Answer([row.record for row in rows if row.record])
+    return Answer([row.record for row in rows])
 
 
 def _piecemeal(source: ReadConnection, look: Look) -> Answer:
