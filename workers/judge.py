@@ -134,7 +134,7 @@ def judge(case: Case, snapshot: Snapshot, province: str, now_ms: int) -> Grant |
 
 
 def _is_its_purpose(told: str, scene: CompiledScene) -> bool:
-    return told in scene.purposes or (told == scene.purpose_text and not blank(told))
+    return told in scene.purposes or told == scene.purpose_text
 
 
 def _within(hours: CompiledHours, now_ms: int) -> bool:

@@ -120,11 +120,6 @@ def compile_application(application: Application) -> Application:
     )
 
 
-def compile_type(granted: SceneType, catalogue: Mapping[str, CompiledEntry]) -> CompiledType:
-    """What the scenario grants of what the catalogue has; the same one for scenarios that grant the same."""
-    return _type(granted, catalogue.get(granted.type_code))
-
-
 def compile_scene(scene: Scene, version: int, catalogue: Mapping[str, CompiledEntry]) -> CompiledScene:
     """A scenario's sets, made once; it rests on the catalogue's entries of its types."""
     scene = _sharing_parts(scene)
@@ -211,7 +206,8 @@ def _types(types: tuple[SceneType, ...], entries: tuple[CompiledEntry | None, ..
 
 @lru_cache(_KEPT)
 def _purposes(codes: tuple[str, ...]) -> frozenset[str]:
-    return frozenset((*codes, *(PURPOSES[code] for code in codes if code in PURPOSES)))
+    """The codes and their texts; a blank one names no purpose."""
+    return frozenset((*filter(str.strip, codes), *(PURPOSES[code] for code in codes if code in PURPOSES)))
 
 
 @lru_cache(_KEPT)

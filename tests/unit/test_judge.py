@@ -150,6 +150,13 @@ def test_ways_to_name_the_purpose(purpose: str, place: str) -> None:
     assert isinstance(judged(case), Grant)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_blank_purposes(blank: str) -> None:
+    """A scenario that lists a blank purpose grants nothing to who tells none."""
+    setting = of_scene(purposes=(blank,), purpose_text=blank)(of_head(use_for=blank)(good()))
+    assert refused(setting) == (3011, "purpose")
+
+
 def test_purpose_of_head_goes_first() -> None:
     """A purpose in data cannot stand in for another one in head."""
     assert refused(of_data(use_for=PURPOSE)(of_head(use_for="SUPERVISION")(good()))) == (3011, "purpose")

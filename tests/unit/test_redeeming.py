@@ -15,7 +15,7 @@ from schemas.topics import evidence_topic
 from tests.support import DATA, Province, request, service_code, until
 from tests.support_registry import CITIZEN_ID, PROVINCE, scene
 from workers.engine.port import Work
-from workers.issuers.port import CodeRecord, CodeState
+from workers.issuers.port import CodeRecord
 from workers.stores.memory import MemoryStore
 
 CODE, REUSABLE = service_code(1), service_code(2, once=False)
