@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from schemas.items import RequestItem
     from workers.effects import Effect, Effects
     from workers.judge import Case
+    from workers.opening import Proofs
 
 _RETRY_SECONDS = 0.2
 _USE_KEPT_MS = 600_000  # after the consent's end
@@ -61,9 +62,16 @@ class Decisions:
     """Where a province's lots are judged and their effects taken; `holder_hash` names holders in counters."""
 
     def __init__(
-        self, *, province: str, registry: RegistryReader, effects: Effects, holder_hash: Callable[[str], str]
+        self,
+        *,
+        province: str,
+        registry: RegistryReader,
+        effects: Effects,
+        proofs: Proofs,
+        holder_hash: Callable[[str], str],
     ) -> None:
-        self._province, self._registry, self._effects, self._holder_hash = province, registry, effects, holder_hash
+        self._province, self._registry, self._effects = province, registry, effects
+        self._proofs, self._holder_hash = proofs, holder_hash
 
     async def of(self, lot: Lot, cases: Sequence[Case]) -> Decided:
         """Judge and take, again and again while Redis is away or new, until the deadlines have passed.
@@ -137,7 +145,15 @@ class Decisions:
         if snapshot is None:
             return [(case, Refusal(statuses.UNREACHABLE, "registry")) for case in cases], 0
         with telemetry.STAGE_SECONDS.labels("judge").time():
-            return [(case, judge(case, snapshot, self._province, now)) for case in cases], snapshot.version
+            judged = [self._by(case, snapshot, now) for case in cases]
+            return [(case, judge(case, snapshot, self._province, now)) for case in judged], snapshot.version
+
+    def _by(self, case: Case, snapshot: Snapshot, now: int) -> Case:
+        """The case as this version sees it: since it was opened its consent's key may have been revoked."""
+        if not case.item.head.auth_code:
+            return case
+        consent, wrong = self._proofs.opened(case.item.head, snapshot, now)
+        return case._replace(consent=consent, consent_wrong=wrong)
 
     def _judged_again(self, one: Outcome, snapshot: Snapshot | None, now: int) -> Outcome:
         """Nothing leaves by a registry that is no longer the one in force."""
@@ -146,8 +162,9 @@ class Decisions:
             return one
         if snapshot is None:
             return one._replace(result=Refusal(statuses.UNREACHABLE, "registry", one.scenario), taken=None)
-        again, before = judge(one.case, snapshot, self._province, now), taken.grant
-        judged = taken._replace(registry=snapshot.version, judged_ms=now)
+        case, before = self._by(one.case, snapshot, now), taken.grant
+        again = judge(case, snapshot, self._province, now)
+        judged = taken._replace(case=case, registry=snapshot.version, judged_ms=now)
         if isinstance(again, Grant) and (again.types, again.code_fields) == (before.types, before.code_fields):
             return outcome_of(judged._replace(grant=again), one.result, one.hops)
         if isinstance(again, Grant):  # what was made by the old version is not what the new one would tell

@@ -66,7 +66,7 @@ class Handler:
         self._consents, self._evidence, self._spans = consents, evidence, spans
         self._sources = Sources(province, store, issuer, files, consents, self._snapshot, names)
         self._decisions = Decisions(
-            province=province, registry=registry, effects=effects, holder_hash=evidence.holder_hash
+            province=province, registry=registry, effects=effects, proofs=consents, holder_hash=evidence.holder_hash
         )
 
     async def __call__(self, record: Incoming, work: Work) -> AsyncGenerator[Outgoing, None]:

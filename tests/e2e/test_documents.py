@@ -58,7 +58,8 @@ def blocks(document: Path) -> list[Block]:
     """Every block of commands; a block in a language that is neither commands nor output is refused."""
     text = document.read_text()
     found = list(_FENCE.finditer(text))
-    assert {match["language"] for match in found} <= {*COMMANDS, *SHOWN, *WRITTEN}, f"{document.name}: a fence's language"
+    languages = {match["language"] for match in found}
+    assert languages <= {*COMMANDS, *SHOWN, *WRITTEN}, f"{document.name}: a fence's language"
     out = []
     for match, after in zip_longest(found, found[1:]):
         if match["language"] in COMMANDS:
