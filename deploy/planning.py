@@ -120,12 +120,12 @@ def _fields(path: str, old: Any, new: Any) -> Iterator[FieldChange]:
         before = old or {}
         for name in [*new, *(one for one in before if one not in new)]:
             yield from _fields(f"{path}.{name}" if path else name, before.get(name), new.get(name))
-    elif _entries(old) and _entries(new) and (old or new):
-        before, after = _by_name(old or []), _by_name(new or [])
+    elif _entries(old) and _entries(new):
+        before, after = _by_name(old), _by_name(new)
         for name in dict.fromkeys((*after, *before)):
             yield from _fields(f"{path}[{name}]", before.get(name), after.get(name))
-    elif _names(old) and _names(new):
-        gone, come = [one for one in old or [] if one not in (new or [])], [one for one in new or [] if one not in old]
+    elif isinstance(old, list) and isinstance(new, list):
+        gone, come = [one for one in old if one not in new], [one for one in new if one not in old]
         yield FieldChange(path, "、".join(map(_text, gone)), "、".join(map(_text, come)))
     else:
         yield FieldChange(path, _text(old), _text(new))
@@ -133,10 +133,6 @@ def _fields(path: str, old: Any, new: Any) -> Iterator[FieldChange]:
 
 def _entries(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _by_name(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -79,7 +79,7 @@ class OpenedConsent(NamedTuple):
 
 
 class ConsentError(ValueError):
-    """What came as a consent is none; `reason` is "form", "signature" or "not for us"."""
+    """What came as a consent is none; `reason` is "form", "signature", "not for us" or "agent"."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -123,6 +123,8 @@ def open_consent(text: str, snapshot: Issuers, opener: Opener, province: str, no
         raise ConsentError("form") from error
     _verify(jws, claims, snapshot, now_ms)
     whose = _opened(claims, opener, province)
+    if (claims.mode is ConsentMode.AGENT) != bool(whose.agent):
+        raise ConsentError("agent")  # who acts for a holder is named, and only by a mandate for that
     return OpenedConsent(claims, whose.code, whose.type_code, whose.agent)
 
 

@@ -211,6 +211,8 @@ class MemoryEffects(Effects):
     async def give_back(self, marks: Sequence[Mark]) -> None:
         self._memory.touch()
         for mark in marks:
+            if self._memory.marks.get((mark.node, mark.request_id), (0, ""))[0] != 1:
+                continue
             for held, names in ((self._memory.codes, (mark.code,)), (self._memory.uses, mark.uses)):
                 for name in names:
                     if held.get(name) == mark.user:

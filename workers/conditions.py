@@ -115,7 +115,7 @@ ELSEWHERE = (
     ),
     Condition("expiry", 10, (s.CODE_EXPIRED,), "政务服务码未过期", "the service code has not expired"),
     Condition("name", 7, (s.REAL_NAME_WRONG, s.UNREACHABLE), "持证主体实名核验通过", "the holder's name is right"),
-    Condition("status", 10, (21, 22, 23), "证照有效", "the certificate is valid"),
+    Condition("status", 10, (21, 22, 23, s.OTHER), "证照有效", "the certificate is valid"),
     Condition(
         "file",
         10,

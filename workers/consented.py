@@ -21,6 +21,7 @@ WRONG = {
     "form": "head.authCode 无法读取",
     "signature": "授权的签名不正确或签发方未登记",
     "not for us": "授权不适用于本省",
+    "agent": "授权方式与代办人不一致",
 }
 
 

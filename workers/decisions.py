@@ -132,7 +132,8 @@ class Decisions:
 
     async def give_back(self, outcomes: Sequence[Outcome]) -> None:
         """What these used up is not: the store could not say anything of them, or knows no such code."""
-        marks = [self._mark(one.taken, "", 0) for one in outcomes if one.taken and one.status in NOTHING_LEARNED]
+        vain = [one.taken for one in outcomes if one.taken and one.status in NOTHING_LEARNED]
+        marks = [self._mark(taken, "", 0) for taken in vain if taken.attempt]  # else an earlier one took it
         if marks := [mark for mark in marks if mark.used]:
             with contextlib.suppress(*RedisFailure):  # then they stay used, which gives nothing away
                 await self._effects.give_back(marks)

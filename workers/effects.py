@@ -133,10 +133,13 @@ class Effects:
         return {name: str(number) for number, name in enumerate(rows, 1)}
 
     async def give_back(self, marks: Sequence[Mark]) -> None:
-        """Let what these used up be used again: nobody learned anything for it. Safe to repeat; raises RedisError."""
-        pairs = [(self._base + name, mark.user) for mark in marks for name in mark.used]
-        keys, users = zip(*pairs, strict=True)
-        await self._redis.eval(GIVE_BACK, len(keys), *keys, *users)
+        """Let what these used up be used again, if they were delivered only once: nobody learned anything for it.
+
+        Safe to repeat; raises RedisError.
+        """
+        base = self._base
+        keys = [key for mark in marks for name in mark.used for key in (f"{base}mark:{mark.name}", base + name)]
+        await self._redis.eval(GIVE_BACK, len(keys), *keys, *(mark.user for mark in marks for _ in mark.used))
 
     async def run_id(self) -> bytes:
         """This run of the Redis process; together with the epoch it names a life. Raises RedisError."""

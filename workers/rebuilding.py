@@ -11,10 +11,10 @@ import re
 import time
 from collections import Counter
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from broker.bus import telemetry
 from broker.bus.clock import now_ms
@@ -53,7 +53,7 @@ class _Asked(Struct, gc=False, frozen=True, kw_only=True):
     """As much of a request as says whose mark it has, and in which scene it counts."""
 
     id: RequestId
-    deadline: int
+    deadline: Annotated[int, Meta(ge=0, le=1 << 53)]
     head: _Head
 
 
@@ -172,7 +172,7 @@ class Told:
             newer = mark if mark.attempt > known.attempt else known
             self._marks[mark.name] = newer, min(first_ms, detail.taken)
         for name in detail.uses:
-            self._used.setdefault(name, (mark.user, detail.taken + self._kept_ms))
+            self._used.setdefault(name, (mark.user, detail.taken + self._kept_ms + _MARGIN_MS))
         self._count(detail, asked.head.scene_code, mark.user)
 
     def _sound(self, detail: Detail) -> bool:

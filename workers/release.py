@@ -79,7 +79,8 @@ def release(
         return records
     if isinstance(case.data, SearchRequest):
         return _hits(case.data, grant, records, here)
-    valid = tuple([record for record in records if state(record, here.day) is _VALID])
+    most = grant.limits.max_records if grant.limits else None
+    valid = tuple([record for record in records if state(record, here.day) is _VALID])[:most]
     if not valid:
         return Refusal(INTERFACE_CODES[state(records[0], here.day)], "status", name)
     if isinstance(case.data, (FileByIdRequest, FileByHolderRequest)):

@@ -103,11 +103,6 @@ def replay(detail: Detail, province: str, snapshot: Snapshot | None, proofs: Pro
     )
 
 
-def needs_registry(detail: Detail) -> bool:
-    """Whether a version of the registry has to be asked to reproduce this."""
-    return bool(detail.registry) and detail.condition != "lot"
-
-
 def _of_lot(case: Case, recorded: Refusal) -> tuple[Difference, ...]:
     """A lot that was refused as a whole has no item of its own: its record bears the lot's id and nothing else."""
     if case.item.interface or recorded.code != statuses.BAD_VALUE or recorded.scenario:

@@ -85,10 +85,12 @@ for c in pairs(counted) do redis.call('SET', KEYS[3 + c], spent[c], 'PXAT', ends
 return out
 """
 
-# KEYS: what was used up. ARGV: whose each is.
+# KEYS: in pairs a request's mark and what it used up. ARGV: whose each pair is.
+# A request that was delivered again may have been answered by the other delivery, for what this one would give back.
 GIVE_BACK = """
-for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) == ARGV[i] then redis.call('DEL', key) end
+for i, user in ipairs(ARGV) do
+  local mark = redis.call('GET', KEYS[2 * i - 1]) or ''
+  if string.sub(mark, 1, 2) == '1:' and redis.call('GET', KEYS[2 * i]) == user then redis.call('DEL', KEYS[2 * i]) end
 end
 """
 

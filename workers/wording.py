@@ -206,9 +206,11 @@ def _consent(look: Look) -> tuple[str, str]:
     rule, found = _of(look).scene.consent, look.case.consent
     if rule.mode is ConsentMode.NONE:
         return "", ""
-    says = f"{rule.mode}，{rule.ttl_seconds} s{'，一次 / once' if rule.one_time else ''}，实名 / level ≥ {rule.level}"
+    once = "，一次 / once" if rule.one_time else ""
+    level = f"，实名 / level ≥ {rule.level}" if rule.level else ""
+    says = f"{rule.mode}，{rule.ttl_seconds} s{once}{level}"
     if found is None:
-        return look.case.consent_wrong or "未提供 / none", says
+        return (f"不可用 / unusable: {look.case.consent_wrong}" if look.case.consent_wrong else "未提供 / none"), says
     claims = found.claims
     told = f"{claims.name} {claims.mode} {claims.scene} – {clock(claims.exp)}"
     withdrawn = "，已撤销 / withdrawn" if claims.name in look.snapshot.withdrawn else ""

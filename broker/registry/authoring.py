@@ -242,21 +242,14 @@ def _twice(entries: list[_Entry]) -> Iterator[Complaint]:
 def _with(entries: list[_Entry], known: Known | None) -> Known:
     """What the records of a folder may name: each other, and what is in force."""
     bodies = [one.body for one in entries if one.body is not None]
-    own = known_of(bodies)
+    own = known_of(bodies)._replace(unreadable=frozenset(one.key for one in entries if one.body is None))
+    if known is not None:
+        return known.under(own)
     kinds = {one.kind for one in entries}
-    unreadable = frozenset(one.key for one in entries if one.body is None)
-    if known is None:
-        return Known(
-            own.parties if Kind.PARTY in kinds else None,
-            own.applications if Kind.APPLICATION in kinds else None,
-            own.catalogue if Kind.CATALOGUE in kinds else None,
-            unreadable,
-        )
-    return Known(
-        {**(known.parties or {}), **(own.parties or {})},
-        {**(known.applications or {}), **(own.applications or {})},
-        {**(known.catalogue or {}), **(own.catalogue or {})},
-        unreadable | known.unreadable,
+    return own._replace(
+        parties=own.parties if Kind.PARTY in kinds else None,
+        applications=own.applications if Kind.APPLICATION in kinds else None,
+        catalogue=own.catalogue if Kind.CATALOGUE in kinds else None,
     )
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
 
 from broker.bus.kafka import consumer
+from broker.registry.staging import Staging
 from broker.registry.trust import RegistryError, verify_manifest
-from schemas.registry import MANIFEST_KEY, Record, decode_record, digest_of
+from schemas.registry import MANIFEST_KEY, Record, decode_record
 from schemas.topics import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from schemas.jose import Jwk
-
-_MOST_STAGED = 65_536
 
 
 class Change(NamedTuple):
@@ -35,7 +33,7 @@ class Chronicle:
 
     def __init__(self, registrar: Jwk, wanted: Callable[[str], bool]) -> None:
         self._registrar, self._wanted = registrar, wanted
-        self._staged: OrderedDict[str, bytes] = OrderedDict()
+        self._staging = Staging()
         self._version = 0
         self.changes: list[Change] = []
 
@@ -44,9 +42,7 @@ class Chronicle:
         if key == MANIFEST_KEY:
             self._take(value or b"")
         elif key is not None and value and self._wanted(key.decode(errors="replace")):
-            self._staged[digest_of(value)] = value
-            if len(self._staged) > _MOST_STAGED:
-                self._staged.popitem(last=False)
+            self._staging.put(value)
 
     def _take(self, jws: bytes) -> None:
         try:
@@ -57,8 +53,9 @@ class Chronicle:
             return
         self._version = manifest.version
         for key, digest in manifest.changed.items():
-            if self._wanted(key) and (not digest or digest in self._staged):
-                record = decode_record(self._staged[digest]) if digest else None
+            value = self._staging.get(digest) if digest else None
+            if self._wanted(key) and (value or not digest):
+                record = decode_record(value) if value else None
                 self.changes.append(Change(manifest.version, manifest.issued_at, manifest.intakes, key, record))
 
 

@@ -60,6 +60,15 @@ class Known(NamedTuple):
         rows = {Kind.PARTY: self.parties, Kind.APPLICATION: self.applications, Kind.CATALOGUE: self.catalogue}[kind]
         return rows is not None and name not in rows and f"{kind}/{name}" not in self.unreadable
 
+    def under(self, own: Known) -> Known:
+        """These records, and over them those of `own`."""
+        return Known(
+            {**(self.parties or {}), **(own.parties or {})},
+            {**(self.applications or {}), **(own.applications or {})},
+            {**(self.catalogue or {}), **(own.catalogue or {})},
+            self.unreadable | own.unreadable,
+        )
+
 
 def known_of(bodies: Iterable[Body]) -> Known:
     """All parties, applications and catalogue entries among these records in force."""

@@ -99,17 +99,9 @@ def _apply(book: Book, wish: Transition, signed: Signed, rules: Rules) -> None:
             raise LifecycleError("form", f"{wanted.id} 的编号不符", f"{wanted.kind} {wanted.id}: a wrong id")
         book.put(wanted.kind, wanted.id, body)
         bodies.append(body)
-    known = _with(rules.known, known_of(bodies))
+    known = rules.known.under(known_of(bodies))
     for wanted in wish.records:
         _none(check_record(wanted, known))
-
-
-def _with(known: Known, own: Known) -> Known:
-    return Known(
-        {**(known.parties or {}), **(own.parties or {})},
-        {**(known.applications or {}), **(own.applications or {})},
-        {**(known.catalogue or {}), **(own.catalogue or {})},
-    )
 
 
 def _scene(book: Book, wish: Transition, signed: Signed, rules: Rules) -> None:

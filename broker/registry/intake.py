@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from broker.registry.transitions import REGISTRAR
 from schemas.filing import INTAKE_TYPE, REFUSAL_TYPE, Intake, Refused
@@ -54,11 +55,25 @@ def read_intake(text: bytes, *, registrar: Jwk, parties: Verifying | None, now_m
         else:
             check = parties.verifier(intake.by, jws.header.kid, jws.header.alg, now_ms)
         check(jws.signature, jws.signing_input)
+        if _has_strange_names(msgspec.json.decode(jws.payload), intake):
+            raise IntakeError("an unknown name in it")
     except LotError as error:
         raise IntakeError(f"unknown {error}") from error
     except (JoseError, CryptoError, *MALFORMED) as error:
         raise IntakeError(str(error)) from error
     return intake
+
+
+def _has_strange_names(raw: Any, read: object) -> bool:
+    """Whether the JSON says more than was read of it: a misspelt `accept` is no yes, a misspelt limit not none."""
+    if isinstance(read, Struct):
+        names = dict(zip(read.__struct_encode_fields__, read.__struct_fields__, strict=True))
+        return any(
+            name not in names or _has_strange_names(one, getattr(read, names[name])) for name, one in raw.items()
+        )
+    if isinstance(read, tuple):
+        return any(map(_has_strange_names, raw, read))
+    return isinstance(read, dict) and any(_has_strange_names(raw[name], one) for name, one in read.items())
 
 
 def sign_refusal(signer: Signer, refused: Refused) -> bytes:

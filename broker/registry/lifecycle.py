@@ -21,6 +21,7 @@ from broker.registry.transitions import (
     may_act,
     named,
     row_of,
+    using_province,
 )
 from schemas.filing import Filing, State, Step, Transition
 from schemas.identifiers import is_scene_code
@@ -66,7 +67,7 @@ def _may(row: Row, standing: Standing, wish: Transition, signed: Signed) -> None
     if standing.scene is not None and standing.scene.status is SceneStatus.REVOKED:
         raise LifecycleError("final", f"{wish.key} 已撤销，不可再变更", "revoked is final; file a new scenario")
     filing = standing.filing
-    if row is APPROVE and filing is not None and signed.by == filing.applicant:
+    if row is APPROVE and filing is not None and signed.by in {filing.applicant, using_province(filing.id)}:
         raise LifecycleError("applicant", f"{signed.by} 是申请方，不得批准自己的申请", "the applicant never approves")
     nothing = (standing.scene if row.in_force else filing) is None and row is not SUBMIT
     if nothing or may_act(row, standing, wish.key, signed.by):

@@ -7,7 +7,7 @@ import gc
 from typing import TYPE_CHECKING, NamedTuple
 
 from broker.registry.snapshot import RecordError, Snapshot
-from broker.registry.trust import RegistryError, Signed, check_record, verify_manifest, verify_records
+from broker.registry.trust import KEPT_MANIFESTS, RegistryError, Signed, check_record, verify_manifest, verify_records
 from schemas.record_tree import RecordTree
 from schemas.registry import Distrust
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from schemas.jose import Jwk
     from schemas.registry import Manifest
 
-_KEPT_MANIFESTS = 256
 _MOST_CHANGED = 8_192  # more than that is read whole
 _TRIES = 8  # while a follower writes
 _MANY = 1_000  # records from which on a collection would be felt
@@ -61,7 +60,7 @@ class Loader:
 
     async def _chain(self, since: int, newest: int) -> list[Signed] | None:
         """The manifests from one version to another, each verified; None: not all of them are kept."""
-        if newest - since > _KEPT_MANIFESTS:
+        if newest - since > KEPT_MANIFESTS:
             return None
         chain: list[Signed] = []
         for jws in await self._stored.manifests(since + 1, newest) if newest > since else ():
@@ -149,7 +148,7 @@ class Loader:
         self, error: RegistryError, manifest: Manifest, records: Mapping[str, bytes], ours: Loaded | None
     ) -> RegistryError:
         """The same error with the record it is about, as far as the kept manifests or our last good records tell."""
-        first = max(1, manifest.version - _KEPT_MANIFESTS + 1)
+        first = max(1, manifest.version - KEPT_MANIFESTS + 1)
         digests: dict[str, str] = {}
         for jws in reversed(await self._stored.manifests(first, manifest.version)):
             for key, digest in self._changed(jws).items():
@@ -161,7 +160,7 @@ class Loader:
                 return wrong
         for key in _differing(ours.tree, records, digests) if ours else ():
             reason = Distrust.CHANGED if key in records else Distrust.MISSING
-            return RegistryError(reason, f"{error}: {key}", key)
+            return RegistryError(reason, str(error), key)  # a key in Redis is anybody's text
         return error
 
     def _changed(self, jws: bytes | None) -> Mapping[str, str]:

@@ -45,10 +45,13 @@ def shown(key: str) -> str:
 
 
 def past_bound(snapshot: Snapshot, stood_ms: int, now: int, fresh_ms: int) -> RegistryError | None:
-    """Why this snapshot may no longer be used: its manifest's end, or nobody stood at the topic's end for too long."""
+    """Why this snapshot may no longer be used: its manifest's end, or nobody stood at the topic's end for too long.
+
+    Whoever says to have stood there in the future is believed as little: a clock that is ahead proves nothing.
+    """
     if now >= snapshot.expires_at:
         return RegistryError(Distrust.EXPIRED, f"version {snapshot.version} has expired and was not renewed")
-    if now - stood_ms > fresh_ms:
+    if abs(now - stood_ms) > fresh_ms:
         return RegistryError(Distrust.STALE, f"nobody has stood at the topic's end for {fresh_ms} ms")
     return None
 

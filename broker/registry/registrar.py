@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,8 +17,9 @@ from broker.registry.authoring import Known
 from broker.registry.chronicle import read_changes
 from broker.registry.folding import FOUNDATIONS, Rules, fold
 from broker.registry.follower import Follower
-from broker.registry.intake import MAX_APART_MS, IntakeError, read_intake, sign_refusal
+from broker.registry.intake import MAX_APART_MS, IntakeError, read_intake, read_refusal, sign_refusal
 from broker.registry.lifecycle import LifecycleError
+from broker.registry.transitions import REGISTRAR
 from schemas.filing import Action, Intake, Refused
 from schemas.kinds import Kind
 from schemas.registry import (
@@ -87,7 +89,7 @@ class Registrar:
         self._bootstrap, self._name, self._key, self._signer, self._kafka = bootstrap, name, key, signer, kafka
         self._renew_seconds = renew_seconds
         self._refused: OrderedDict[str, None] = OrderedDict()
-        self.follower = Follower(bootstrap=bootstrap, name=f"{name}-follower", registrar=key)
+        self.follower = Follower(bootstrap=bootstrap, name=f"{name}-follower", registrar=key, on_refusal=self._heard)
 
     async def run(self) -> None:
         """Stand at the topic's end, then take what intake there is and renew the manifest in time, for ever."""
@@ -152,6 +154,7 @@ class Registrar:
                 changed = fold(intake, await self._rules(intake), batch.changed, self.follower.trusted.records)
             except LifecycleError as error:
                 refused.append(Refused(intake=intake.id, code=error.code, reason=str(error), time=now_ms()))
+                self._remember(intake.id)
                 telemetry.log.info("intake not taken", by=intake.by, intake=intake.id, code=error.code)
                 continue
             if not batch.has_room_for(changed):
@@ -181,8 +184,9 @@ class Registrar:
             )
 
     async def _rules(self, intake: Intake) -> Rules:
-        """With every version of those records that this intake wants to go back to."""
-        keys = {wish.key for wish in intake.transitions if wish.action is Action.ROLLBACK}
+        """With every version of those records that this intake wants to go back to, if its party ever may."""
+        wishes = intake.transitions if intake.by == REGISTRAR else ()  # else anybody could have the whole topic read
+        keys = {wish.key for wish in wishes if wish.action is Action.ROLLBACK}
         keys |= {f"{Kind.SCENE}/{key}" for key in keys if "/" not in key}
         changes = await read_changes(self._bootstrap, self._key, keys.__contains__) if keys else []
         earlier = {(one.key, one.record.version): one.record for one in changes if one.record}
@@ -246,11 +250,17 @@ class Registrar:
         if self.follower.trusted.manifest != manifest:
             raise RegistrarError(f"version {manifest.version} is somebody else's")
 
+    def _heard(self, text: bytes) -> None:
+        """What we have refused before this process began, or in it."""
+        with suppress(IntakeError):  # a stranger's
+            self._remember(read_refusal(text, self._key).intake)
+
+    def _remember(self, intake: str) -> None:
+        self._refused[intake] = None
+        if len(self._refused) > _REMEMBERED_REFUSALS:
+            self._refused.popitem(last=False)
+
     async def _tell(self, refused: Sequence[Refused]) -> None:
-        for one in refused:
-            self._refused[one.intake] = None
-            if len(self._refused) > _REMEMBERED_REFUSALS:
-                self._refused.popitem(last=False)
         sends = [
             await self._kafka.send(REGISTRY, sign_refusal(self._signer, one), key=REFUSAL_KEY, partition=0)
             for one in refused

@@ -25,6 +25,7 @@ _DAYS = {"validFrom", "validTo", "notBefore", "notAfter"}
 _RELATIVE = re.compile(r"today([+-][0-9]{1,4})?")
 _MOST_GUESSED = 1_024  # a look costs some 20 µs, and strangers decide how many there are
 _QUOTE = "请加引号写成文字"
+_CHOICES = re.compile(r"\^\(([a-z|]+)\)\$")
 
 
 class Wrong(NamedTuple):
@@ -173,8 +174,15 @@ def _text_misfit(value: object, kind: inspect.StrType) -> tuple[str, str] | None
     if any(one < " " or one == "\x7f" for one in value):
         return "含有控制字符或换行 (control characters)", "请写成一行文字"
     if kind.pattern is not None and not re.search(kind.pattern, value):
-        return f"{value[:64]} 不合形式 (wrong form)", f"应符合 {kind.pattern}"
+        return f"{value[:64]} 不合形式 (wrong form)", _in_words(kind.pattern)
     return None
+
+
+def _in_words(pattern: str) -> str:
+    """What a pattern asks for, as people say it."""
+    if choices := _CHOICES.fullmatch(pattern):
+        return f"可写：{choices[1].replace('|', '、')}"
+    return "应符合 HH:MM，例如 08:30" if pattern.endswith(":[0-5][0-9]$") else f"应符合 {pattern}"
 
 
 def _number_misfit(value: object, kind: inspect.IntType) -> tuple[str, str] | None:
@@ -182,8 +190,8 @@ def _number_misfit(value: object, kind: inspect.IntType) -> tuple[str, str] | No
         return f"{value} 不是整数 (a whole number is expected)", "请写不带引号和小数点的整数"
     least, most = kind.ge, kind.le
     if (least is not None and value < least) or (most is not None and value > most):
-        bounds = f"{least} 至 {most}" if most is not None else f"至少 {least}"
-        return f"{value} 超出范围 (out of range)", f"应为 {bounds}"
+        bounds = f"应为 {least} 至 {most}" if most is not None else f"应至少为 {least}"
+        return f"{value} 超出范围 (out of range)", bounds
     return None
 
 

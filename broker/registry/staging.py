@@ -8,6 +8,7 @@ from typing import NamedTuple
 from schemas.registry import digest_of
 
 MAX_STAGED_BYTES = 256 << 20
+_EACH_BYTES = 512  # what remembering one costs besides its value
 _MAX_TOLD = 65_536
 
 
@@ -30,9 +31,9 @@ class Staging:
         if digest in self._staged:
             return
         self._staged[digest] = _Staged(value, key, at_ms)
-        self.bytes += len(value)
+        self.bytes += len(value) + _EACH_BYTES
         while self.bytes > MAX_STAGED_BYTES:
-            self.bytes -= len(self._staged.popitem(last=False)[1].value)
+            self.bytes -= len(self._staged.popitem(last=False)[1].value) + _EACH_BYTES
 
     def get(self, digest: str) -> bytes | None:
         found = self._staged.get(digest)
@@ -41,7 +42,7 @@ class Staging:
     def drop(self, digest: str) -> None:
         """A manifest has named it."""
         if found := self._staged.pop(digest, None):
-            self.bytes -= len(found.value)
+            self.bytes -= len(found.value) + _EACH_BYTES
 
     def strays(self, before_ms: int) -> list[str]:
         """The Kafka keys, as text, of those that came before this time and were not told yet.

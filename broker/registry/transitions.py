@@ -156,7 +156,7 @@ def next_step(standing: Standing) -> tuple[Row, tuple[str, ...]] | None:
         case State.PROVINCE_CHECKED | State.SOURCE_REVIEW if waiting:
             return REVIEW, tuple(waiting)
         case State.SOURCE_REVIEW:
-            return APPROVE, (REGISTRAR, *(one for one in filing.draft.sources if one != filing.applicant))
+            return APPROVE, (REGISTRAR, *(one for one in filing.draft.sources if one != using))
         case State.APPROVED:
             return PUBLISH, (REGISTRAR,)
         case _:

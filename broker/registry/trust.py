@@ -76,11 +76,9 @@ def check_record(key: str, value: bytes | None, digest: str) -> None:
         raise RegistryError(Distrust.FORM, f"record {key} says of itself that it is {own}", key)
 
 
-def verified_snapshot(jws_text: bytes, records: Mapping[str, bytes], registrar: Jwk, *, at_least: int = 0) -> Snapshot:
+def verified_snapshot(jws_text: bytes, records: Mapping[str, bytes], registrar: Jwk) -> Snapshot:
     """The snapshot of these records if they are exactly those the registrar signed; raises RegistryError."""
     manifest = verify_manifest(jws_text, registrar)
-    if manifest.version < at_least:
-        raise RegistryError(Distrust.ROLLED_BACK, f"version {manifest.version} is older than {at_least}")
     verify_records(manifest, RecordTree(records))
     try:
         return Snapshot(manifest, records)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from broker.registry.transitions import REGISTRAR, Standing, using_province
-from schemas.filing import Action, Draft, Intake, State, Transition
+from schemas.filing import Action, Draft, Intake, State, Transition, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MAX_TRANSITIONS = 500  # of one intake here; a draft is some kilobytes
+_MOST, _MOST_BYTES = 500, 512 * 1024  # of one intake here: Kafka takes no record over 1 MiB
+_encode = msgspec.json.Encoder().encode
+T = TypeVar("T", Transition, Wanted)
 
 
 def new_intake(by: str, transitions: Iterable[Transition], now_ms: int) -> Intake:
@@ -33,10 +37,25 @@ def walk(filings: Iterable[tuple[Standing, Draft]], applicant: Callable[[Draft],
             steps.setdefault((action, by), []).append(wish)
     order = list(Action)
     return [
-        new_intake(by, wishes[place : place + MAX_TRANSITIONS], now_ms)
+        new_intake(by, part, now_ms)
         for (action, by), wishes in sorted(steps.items(), key=lambda step: order.index(step[0][0]))
-        for place in range(0, len(wishes), MAX_TRANSITIONS)
+        for part in in_parts(wishes)
     ]
+
+
+def in_parts(some: Iterable[T]) -> Iterator[list[T]]:
+    """These in their order, as many together as one intake may carry."""
+    part: list[T] = []
+    held = 0
+    for one in some:
+        size = len(_encode(one))
+        if part and (len(part) == _MOST or held + size > _MOST_BYTES):
+            yield part
+            part, held = [], 0
+        part.append(one)
+        held += size
+    if part:
+        yield part
 
 
 def _left(standing: Standing, draft: Draft, applicant: str) -> Iterator[tuple[Action, str]]:

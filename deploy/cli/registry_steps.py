@@ -78,7 +78,7 @@ def _add_decisions(app: typer.Typer) -> None:
             step = _Step(action, key, lambda _: party or [by(key)], lambda now: about or _draft(now), wish)
             asyncio.run(_take(step, home, as_json=as_json))
 
-    decision(Action.CHECK, using_province, "Say as the using province whether a filing is in order (申请核验).")
+    decision(Action.CHECK, _using, "Say as the using province whether a filing is in order (申请核验).")
     decision(Action.REVIEW, _nobody, "Say as a source province, for itself, whether it grants (证照源省审核).")
     decision(Action.APPROVE, lambda _: REGISTRAR, "Approve what every source has granted (批准); never the applicant.")
 
@@ -149,6 +149,12 @@ def _add_going_back(app: typer.Typer) -> None:
         """Take back a consent (撤回授权) for its holder, as the province that issued it: <province>.<consent id>."""
         step = _Step(Action.WITHDRAW, consent, lambda _: [party or consent.partition(".")[0]], wish={"until": until})
         asyncio.run(_take(step, home, as_json=as_json))
+
+
+def _using(key: str) -> str:
+    if not is_scene_code(key):
+        raise LocalStackError(f"{key} is no scenario's code; `certlane registry show` lists them")
+    return using_province(key)
 
 
 def _nobody(key: str) -> str:

@@ -38,7 +38,7 @@ def new_consent(yes: Yes, keys: KeyFile, snapshot: Snapshot, now_ms: int) -> tup
     """The consent of the province whose keys these are, and its token; raises LookupError, ValueError."""
     scene = snapshot.scenes.get(yes.scene)
     if scene is None:
-        raise LookupError(f"there is no scenario {yes.scene} in force; `certlane registry list` tells which there are")
+        raise LookupError(f"there is no scenario {yes.scene} in force; `certlane registry show` lists them")
     application = snapshot.applications.get(yes.application or next(iter(scene.scene.applications), ""))
     if application is None:
         raise LookupError(f"there is no application {yes.application}")
@@ -48,6 +48,8 @@ def new_consent(yes: Yes, keys: KeyFile, snapshot: Snapshot, now_ms: int) -> tup
         raise LookupError(f"scenario {yes.scene} has none of these types")
     rule = scene.scene.consent
     own = rule.mode if rule.mode is not ConsentMode.NONE else ConsentMode.ONLINE
+    if own is ConsentMode.AGENT and not yes.agent:
+        raise LookupError(f"scenario {yes.scene} takes the consent of an agent only: name who acts for the holder")
     consent = Consent(
         id=uuid.uuid4().hex,
         iss=keys.party,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +14,7 @@ from broker.registry.drafts import MAX_QUOTA_TIMES
 from broker.registry.folding import FOUNDATIONS
 from broker.registry.registrar import known_in
 from broker.registry.transitions import REGISTRAR, Standing, using_province
-from broker.registry.walk import new_intake, walk
+from broker.registry.walk import in_parts, new_intake, walk
 from deploy.local.desk import Desk
 from schemas.filing import Action, Draft, Transition, Wanted
 from schemas.kinds import Kind
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from schemas.filing import Intake
 
 DEMO_REGISTRY = Path(__file__).parents[1] / "demo" / "registry"
-_MOST_BYTES = 512 * 1024  # of one intake's records
 _PLAYED = "演示：各方步骤由同一处代办"
 
 
@@ -109,12 +107,8 @@ def _foundations(desk: Desk, wanted: Sequence[Wanted]) -> Iterator[Intake]:
         if one.kind in FOUNDATIONS and (record is None or bytes(record.body) != bytes(one.body)):
             new.append(one)
     new.sort(key=lambda one: FOUNDATIONS.index(one.kind))  # what others name comes first
-    sizes = [0]
-    for one in new:
-        sizes.append(sizes[-1] + len(one.body))
-    for _, part in groupby(zip(new, sizes, strict=False), key=lambda pair: pair[1] // _MOST_BYTES):
-        records = tuple(one for one, _ in part)
-        yield new_intake(REGISTRAR, [Transition(action=Action.APPLY, records=records)], now_ms())
+    for part in in_parts(new):
+        yield new_intake(REGISTRAR, [Transition(action=Action.APPLY, records=tuple(part))], now_ms())
 
 
 def _applicants(wanted: Sequence[Wanted]) -> Callable[[Draft], str]:

@@ -177,13 +177,18 @@ async def joined_while_hanging(lane: Lane) -> None:
     await until(lambda: len(first.script.began) == 4)
     second = lane.agent(lane.script(b"held"), lots_in_work=4)
     await until(lambda: len(second.script.began) == 4, seconds=JOIN_SECONDS)
-    await until(lambda: first.script.active == 4, seconds=JOIN_SECONDS)  # what stayed with it, from its beginning
+    # What stayed with it, from its beginning; Faust may fall silent here, which its watchdog ends, and it starts again.
+    await until(lambda: first.script.active == 4 or first.running.done(), seconds=JOIN_SECONDS)
     assert len(first.script.cancelled) >= 4
+    if first.running.done():
+        assert isinstance(first.running.exception(), watchdog.StuckError)
+        first = lane.agent(lane.script(b"held"), lots_in_work=4)
+        await until(lambda: first.script.active == 4 and second.script.active == 4, seconds=JOIN_SECONDS)
     assert await lane.committed() == {}
     first.script.release()
     second.script.release()
     await until_equal(lane.committed, {0: 6, 1: 6})
-    assert times(first.script.answered, second.script.answered) == times(
+    assert times(*(agent.script.answered for agent in lane.agents)) == times(
         numbered(b"held-0-", 6) + numbered(b"held-1-", 6)
     )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import orjson
 import pytest
 import redis
-import yaml
 
 from tests.e2e.conftest import Stack, until
 
@@ -74,16 +73,12 @@ def test_a_sample_is_usable_with_the_first_scenario(stack: Stack) -> None:
     assert {stack.post(stack.body(row["certificateID"])).json()["head"]["status"] for row in rows} == {0}
 
 
-def test_a_suspended_scenario_is_refused_without_a_restart(stack: Stack, tmp_path: Path, checkout: Path) -> None:
-    """`registry apply` reaches every agent by itself: suspended gives 3001, published again gives 0."""
-    scenes = yaml.safe_load((checkout / "deploy/demo/registry/scenes.yaml").read_bytes())["scenes"]
+def test_a_suspended_scenario_is_refused_without_a_restart(stack: Stack) -> None:
+    """A suspension reaches every agent by itself: suspended gives 3001, published again gives 0."""
     pids = {name: stack.pid(name) for name in stack.document["metrics"]}
-    for status, expected in (("SUSPENDED", 3001), ("PUBLISHED", 0)):
-        (tmp_path / "scenes.yaml").write_text(
-            yaml.safe_dump({"scenes": [scenes[0] | {"status": status}]}, allow_unicode=True)
-        )
-        applied = orjson.loads(certlane(stack, "registry", "apply", str(tmp_path), "--json").stdout)
-        assert applied["changed"] == ["scene/YRD-310000-2026-00001"]
+    for step, expected in (["suspend", "--reason", "核查中"], 3001), (["publish"], 0):
+        told = certlane(stack, "registry", step[0], "YRD-310000-2026-00001", *step[1:], "--as", "registrar", "--json")
+        assert told.returncode == 0, told.stderr
         until(lambda expected=expected: stack.post(stack.body()).json()["head"]["status"] == expected)
     assert {name: stack.pid(name) for name in stack.document["metrics"]} == pids
 

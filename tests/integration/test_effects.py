@@ -291,6 +291,15 @@ async def test_a_code_is_given_back(effects: Effects) -> None:
     assert await take(effects, one) == [CODE_USED]
 
 
+async def test_what_was_delivered_twice_is_not_given_back(effects: Effects) -> None:
+    """What a request used up that was delivered again stays used: its other delivery may have been answered for it."""
+    use = new_use()
+    one = mark(code="d" * 64, uses=(use,))
+    assert [await take(effects, one) for _ in range(2)] == [[1], [2]]
+    await effects.give_back([one])
+    assert await take(effects, mark(code="d" * 64), mark(uses=(use,))) == [CODE_USED, CONSENT_USED]
+
+
 async def test_a_consent_is_used_once(effects: Effects) -> None:
     """What one request has used of a consent is used for every other one, and its own to use again."""
     use, other = new_use(), new_use()

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from broker.bus.clock import now_ms
 from broker.bus.redis import RedisFailure, prefix
+from schemas.evidence import Detail
 from schemas.items import encode
 from schemas.scenes import Limits, SceneStatus
 from schemas.service_codes import parse_service_code
@@ -20,7 +21,7 @@ from schemas.topics import detail_topic
 from tests.contract.agents import until, until_equal
 from tests.integration.agents import STORED, RealProvince, make_evidence_topics
 from tests.support import DATA, service_code
-from tests.support_registry import CITIZEN_ID, NODE, PROVINCE, scene
+from tests.support_registry import CITIZEN_ID, NODE, PROVINCE, SCENE, compiled, scene
 from tests.support_store import GatedStore
 from workers import rebuilding
 from workers.effects import EpochError
@@ -281,3 +282,28 @@ async def test_strangers_on_the_topic(make: Make, kafka: AIOKafkaProducer) -> No
     await province.rebuilt()
     assert province.details_read.strange >= before + 2
     assert await province.statuses(province.asks(2)) == [3010]
+
+
+def test_a_deadline_that_no_clock_shows() -> None:
+    """A detail whose request ends later than Redis can count is passed over: it would keep the rebuild from its end."""
+    now = now_ms()
+    detail = Detail(
+        request=msgspec.Raw(encode({"id": "0" * 32, "deadline": now + 1_000, "head": {"sceneCode": SCENE}})),
+        node=NODE,
+        scenario=f"{SCENE}@1",
+        holder="",
+        fields=msgspec.Raw(b"[]"),
+        status=0,
+        condition="",
+        request_digest="a" * 64,
+        reply_leaf="",
+        attempt=1,
+        hops={},
+        taken=now,
+    )
+    told = rebuilding.Told(compiled(), now)
+    told.add(detail)
+    assert (told.strange, len(list(told.rows(now)))) == (0, 2)
+    forged = msgspec.Raw(bytes(detail.request).replace(str(now + 1_000).encode(), b"9" * 30))
+    told.add(replace(detail, request=forged))
+    assert (told.strange, len(list(told.rows(now)))) == (1, 2)

@@ -109,7 +109,7 @@ CASES: Final = (
     # names and forms
     Case("sceneName:", "scenename:", "scenes[0].scenename", "没有名为 scenename 的项", "是否想写 sceneName？"),
     Case("    sceneName: 企业开办\n", "", "scenes[0].sceneName", "缺少 sceneName", "请写明 sceneName", "sceneCode:"),
-    Case("perSecond: 100", "perSecond: 0", "applications[0].perSecond", "0 超出范围", "至少 1"),
+    Case("perSecond: 100", "perSecond: 0", "applications[0].perSecond", "0 超出范围", "应至少为 1"),
     Case("perSecond: 100", "perSecond: 1.5", "applications[0].perSecond", "1.5 不是整数", "整数"),
     Case("perSecond: 100", "perSecond: true", "applications[0].perSecond", "True 不是整数", "整数"),
     Case(
@@ -127,7 +127,7 @@ CASES: Final = (
     Case("sceneName: 企业开办", "sceneName:", "scenes[0].sceneName", "不能为空", "请填写"),
     Case("sceneName: 企业开办", f"sceneName: {'长' * 129}", "scenes[0].sceneName", "超过 128 个字", "缩短"),
     Case("sceneName: 企业开办", 'sceneName: "企业\\n开办"', "scenes[0].sceneName", "控制字符", "一行"),
-    Case("kind: node", "kind: nodes", "parties[0].kind", "nodes 不合形式", "node|province"),
+    Case("kind: node", "kind: nodes", "parties[0].kind", "nodes 不合形式", "可写：node、province"),
     Case(
         "issuingLevel: 区县级\n    validityRange: 长期",
         "issuingLevel: 县级\n    validityRange: 长期",
@@ -224,7 +224,7 @@ CASES: Final = (
         "{perDay: 100, timeOfDay: {from: 9:00, to: 17:30}}",
         "scenes[0].limits.timeOfDay.from",
         "9:00 不合形式",
-        "应符合",
+        "应符合 HH:MM",
     ),
     Case("{perDay: 100}", "{perDay: 100, maxRecords: 201}", "scenes[0].limits.maxRecords", "201 超出范围", "1 至 200"),
     Case("{perDay: 100}", "{perHour: 100}", "scenes[0].limits.perDay", "缺少 perDay", "请写明 perDay", "perHour"),

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from schemas import statuses
+from schemas.certificates import INTERFACE_CODES
 from schemas.statuses import STATUSES
 from workers.conditions import BY_NAME, CONDITIONS, ELSEWHERE
 
@@ -32,6 +33,11 @@ def test_every_refusal_is_of_the_table() -> None:
     assert {one.name for one in CONDITIONS} <= {name for name, _ in written}
     assert [name for name, _ in written if name not in BY_NAME] == []
     assert [(name, code) for name, code in written if code is not None and code not in BY_NAME[name].codes] == []
+
+
+def test_the_states_of_a_certificate_are_of_the_table() -> None:
+    """Whatever its state, a certificate that is not valid is refused with a code of the condition that looks at it."""
+    assert {code for code in INTERFACE_CODES.values() if code} == {*BY_NAME["status"].codes}
 
 
 def test_names() -> None:

@@ -12,7 +12,7 @@ from schemas.answers import CodeAnswer, CodeHolder
 from schemas.checks import citizen_check
 from schemas.interfaces import INTERFACES
 from schemas.items import ReplyItem, RequestItem, encode
-from schemas.scenes import Basis, ConsentMode, ConsentRule, LegalBasis, Scene, SceneItem
+from schemas.scenes import Basis, ConsentMode, ConsentRule, LegalBasis, Limits, Scene, SceneItem
 from schemas.service_codes import parse_service_code
 from tests.support import DATA, Province, file_of, request, service_code, until
 from tests.support_registry import CARD, CITIZEN_ID, ITEM, ORG, granted, identifier_of, scene
@@ -212,6 +212,19 @@ async def test_an_issuer_that_is_away() -> None:
     assert province.redis.codes == {}
     province.issuer.reachable = True
     assert (await answer(province, request(3, "I7", data=encode(DATA["I7"](1))))).status == 0
+
+
+async def test_an_issuer_that_is_away_when_a_request_comes_again() -> None:
+    """A code stays used that was told of, though its request comes again while the issuer is away."""
+    province = await ready()
+    await province.publish(living_on_codes(limits=Limits(per_day=9, per_holder_per_day=9)))
+    await province.registry.refresh()
+    shown_twice, other = request(1, "I7"), request(2, "I7", data=encode(DATA["I7"](1)))
+    assert (await answer(province, shown_twice)).status == 0
+    province.issuer.reachable = False
+    assert (await answer(province, shown_twice)).status == 6004
+    province.issuer.reachable = True
+    assert (await answer(province, other)).status == 6003
 
 
 async def test_store_and_issuer_at_once() -> None:

@@ -96,6 +96,14 @@ def test_agents() -> None:
     assert told.agent_code == "414T1"
 
 
+def test_an_agent_acts_only_by_a_mandate() -> None:
+    """A consent by an agent names the agent, and no other consent names one."""
+    signer = KeySigner(KEYS["34"].signing)
+    named = {"32": sealed("32", replace(WHOSE, agent="414T1"))}
+    assert opened(sign_consent(consent(holder=named), signer)) == "agent"
+    assert opened(sign_consent(consent(mode=ConsentMode.AGENT), signer)) == "agent"
+
+
 def test_nothing_personal_is_in_the_open() -> None:
     """Neither holder nor kind of code can be read from a token without a source's key."""
     whole = TOKEN.encode() + b"".join(unb64(part) for part in TOKEN.split("."))

@@ -97,7 +97,7 @@ ALLOWED: Final = {
     SUBMIT: ({"nothing", "DRAFT", "PUBLISHED", "SUSPENDED", "EXPIRED"}, {NODE, USING}),
     CHECK: ({"SUBMITTED"}, {USING}),
     REVIEW: ({"PROVINCE_CHECKED"}, {USING, SOURCE}),
-    APPROVE: ({"SOURCE_REVIEW"}, {USING, SOURCE, REGISTRAR}),
+    APPROVE: ({"SOURCE_REVIEW"}, {SOURCE, REGISTRAR}),
     PUBLISH: ({"APPROVED"}, {REGISTRAR}),
     RESUME: ({"SUSPENDED"}, {SOURCE}),
     SUSPEND: ({"PUBLISHED"}, {USING, SOURCE, REGISTRAR}),
@@ -129,7 +129,7 @@ def _expected(row: Row, state: str, by: str) -> set[str]:
     states, parties = ALLOWED[row]
     if state == "REVOKED":
         return {"final"}
-    if row is APPROVE and by == NODE and state != "nothing":
+    if row is APPROVE and by in {NODE, USING} and state != "nothing":
         return {"applicant"}
     if row is REVIEW and state == "SOURCE_REVIEW":
         return {"reviewed"} if by in parties else {"party"}
@@ -151,9 +151,10 @@ def test_a_source_reviews_once_and_only_for_itself() -> None:
 
 @pytest.mark.parametrize("applicant", [NODE, USING])
 def test_the_applicant_never_approves(applicant: str) -> None:
-    """Who filed a scenario is refused as its approver, be it a source province or not."""
+    """Who filed a scenario is refused as its approver, and so is the province it is for, be it a source or not."""
     standing = filed(applicant)["SOURCE_REVIEW"]
-    assert refusal(standing, APPROVE, applicant) == "applicant"
+    assert {refusal(standing, APPROVE, by) for by in (applicant, USING)} == {"applicant"}
+    assert next_step(standing) == (APPROVE, (REGISTRAR, SOURCE))
     approved = go(standing, APPROVE, "32")
     assert approved.draft_state is State.APPROVED
 
@@ -399,7 +400,8 @@ def _came_the_whole_way(taken: list[_Taken], after: Standing) -> None:
     did = {(one.row.english, one.by) for one in way}
     assert {("check", USING), *(("review", source) for source in SOURCES)} <= did
     applicant, approver = way[0].by, next(one.by for one in way if one.row is APPROVE)
-    assert applicant == after.filing.applicant != approver
+    assert applicant == after.filing.applicant
+    assert approver not in {applicant, USING}
     WHOLE_WAYS.append(applicant)
 
 

@@ -17,6 +17,7 @@ from schemas.checks import citizen_check
 from schemas.form import check_form, sm3_hex
 from schemas.interfaces import INTERFACES
 from schemas.items import decode_data
+from schemas.scenes import Limits
 from tests.support import file_of, request
 from tests.support_registry import (
     CARD,
@@ -466,6 +467,18 @@ def test_only_valid_ones_leave(interface: str) -> None:
     else:
         shown = told(result, interface)["dataList"]
         assert [one["certificateID"] for one in shown] == [identifier_of(1), identifier_of(4)]
+
+
+@pytest.mark.parametrize("interface", ["I3", "I5"])
+def test_no_more_records_than_the_scenario_allows(interface: str) -> None:
+    """Of a holder's valid certificates no more leave in one answer than the scenario's maxRecords."""
+    records = [*listed(1, status=CertificateStatus.REVOKED), *listed(2, 3, 4)]
+    few = replace(grant(), limits=Limits(per_day=1, max_records=2))
+    result = released(case_of(interface), *records, granted=few)
+    if isinstance(result, Shipment):
+        assert [one.certificate_id for one in result.records] == [identifier_of(2), identifier_of(3)]
+    else:
+        assert told(result, interface)["total"] == 2
 
 
 @pytest.mark.parametrize("interface", ["I3", "I5"])

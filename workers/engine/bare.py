@@ -35,6 +35,7 @@ class BareEngine(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         watchdog = Watchdog(
             bootstrap=self._bootstrap,
             topic=self._topic,
+            group=self._group,
             lane=self._lane,
             assigned=lambda: {tp.partition for tp in reader.assignment()},
         )

@@ -74,7 +74,7 @@ class FaustEngine:
         self._app = _app(bootstrap, group, folder)
         self._stopped = asyncio.Event()
         self._finished: Finished[Any] = Finished(self._commit)
-        self._watchdog = Watchdog(bootstrap=bootstrap, topic=topic, lane=lane, assigned=self._assigned)
+        self._watchdog = Watchdog(bootstrap=bootstrap, topic=topic, group=group, lane=lane, assigned=self._assigned)
         source = self._app.topic(
             topic, acks=False, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )

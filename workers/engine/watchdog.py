@@ -32,8 +32,11 @@ class StuckError(Exception):
 class Watchdog:
     """Watches one engine; `assigned` names the partitions that it has now."""
 
-    def __init__(self, *, bootstrap: str, topic: str, lane: LaneWork, assigned: Callable[[], set[int]]) -> None:
-        self._bootstrap, self._topic, self._lane, self._assigned = bootstrap, topic, lane, assigned
+    def __init__(
+        self, *, bootstrap: str, topic: str, group: str, lane: LaneWork, assigned: Callable[[], set[int]]
+    ) -> None:
+        self._bootstrap, self._topic, self._group = bootstrap, topic, group
+        self._lane, self._assigned = lane, assigned
         self._stood: dict[int, tuple[int, float]] = {}  # by partition: what was brought, and since when no more
 
     async def run(self) -> None:
@@ -45,7 +48,7 @@ class Watchdog:
                 self._stood = {}
                 telemetry.LAG.set(0)
                 continue
-            reader = consumer(self._bootstrap, "certlane-watchdog")
+            reader = consumer(self._bootstrap, "certlane-watchdog", group=self._group)  # it never joins
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await reader.start()
@@ -63,8 +66,10 @@ class Watchdog:
         if not self._lane.takes():
             return
         for partition, end in ends.items():
-            stood, since = before.get(partition, (end, now))
-            stands = self._lane.brought.get(partition, stood)
+            stood, since = before.get(partition, (-1, now))
+            stands = self._lane.brought.get(partition)
+            if stands is None:  # nothing since we have it: then it is to begin where the group stands
+                stands = await reader.committed(TopicPartition(self._topic, partition)) or 0
             if stands != stood or stands >= end:
                 since = now
             self._stood[partition] = (stands, since)
@@ -75,5 +80,6 @@ class Watchdog:
         """Whether there really is a record: the marker of a transaction counts in the end offset too."""
         tp = TopicPartition(self._topic, partition)
         reader.assign([tp])
-        reader.seek(tp, offset)
+        beginning = (await reader.beginning_offsets([tp]))[tp]
+        reader.seek(tp, max(offset, beginning))
         return bool(await reader.getmany(tp, timeout_ms=1_000, max_records=1))
