@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from workers.opening import Proofs
 
 _RETRY_SECONDS = 0.2
+_HEARD_SECONDS = 0.9  # the registry is looked at each half second; who was frozen meanwhile looks first
 _USE_KEPT_MS = 600_000  # after the consent's end
 _AGAIN = "应用场景或共享目录刚刚更新，请重新提交"
 _NOT_TAKEN = {
@@ -106,8 +107,8 @@ class Decisions:
         Waits while Redis is away or new; drops what has expired. Raises LotError("replayed").
         """
         while True:
-            if not self._registry.epoch and any(one.taken for one in outcomes):
-                await self._look_again()  # Redis was emptied: whatever was taken is not known to be
+            if not self._heard() and any(one.taken for one in outcomes):
+                await self._look_again()  # what was suspended or lost meanwhile is not known
                 outcomes = _unexpired(outcomes, "record")
                 continue
             snapshot, now = self._snapshot(now_ms()), now_ms()
@@ -125,8 +126,9 @@ class Decisions:
         """Whether `settled` would leave these outcomes as they are, their effects known since so many seconds."""
         snapshot = self._snapshot(now_ms())
         version = snapshot.version if snapshot else 0
+        heard = self._heard()
         return all(
-            one.taken is None or (one.taken.registry == version and not self._due(one, one.taken, seconds))
+            one.taken is None or (heard and one.taken.registry == version and not self._due(one, one.taken, seconds))
             for one in outcomes
         )
 
@@ -137,6 +139,10 @@ class Decisions:
         if marks := [mark for mark in marks if mark.used]:
             with contextlib.suppress(*RedisFailure):  # then they stay used, which gives nothing away
                 await self._effects.give_back(marks)
+
+    def _heard(self) -> bool:
+        """Whether Redis has just told which version is in force, and of which life it is."""
+        return bool(self._registry.epoch) and time.monotonic() - self._registry.heard <= _HEARD_SECONDS
 
     def _snapshot(self, now: int) -> Snapshot | None:
         return self._registry.snapshot if self._registry.fresh(now) else None

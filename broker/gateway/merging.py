@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from schemas.items import ReplyItem
 
 NOT_YET = "尚未答复，可稍后查询"  # its deadline is still ahead
-_THERE_IS_ONE = (statuses.REAL_NAME_WRONG, 21, 22, 23)  # so "not found" would be wrong
+# There is one, or nobody looked though it was granted: so "not found" would be wrong.
+_THERE_IS_ONE = (
+    *(statuses.REAL_NAME_WRONG, 21, 22, 23),
+    *(statuses.CONSENT_MISSING, statuses.CONSENT_ENDED, statuses.QUOTA_USED_UP),
+)
 
 
 class _Data(Struct, rename="camel"):
@@ -136,7 +140,7 @@ def _said(item: ReplyItem, status: int) -> str:
 
 
 def _status(sources: Sequence[Source]) -> int:
-    """0, 7003, 7001, 7002, 3012, 21 to 23, 10 or the sources' own refusal; never 10 while a source is missing."""
+    """0, 7003, 7001, 7002, what hides a find, 10 or the sources' own refusal; never 10 while a source is missing."""
     states = [one.state for one in sources]
     missing = MISSING.intersection(states)
     if SourceState.ANSWERED in states:

@@ -58,7 +58,7 @@ def move(standing: Standing, wish: Transition, signed: Signed, *, earlier: Scene
     assert standing.filing is not None  # the state said so
     if row is not CHECK and wish.accept:
         _window_is_open(standing.filing.draft.scene, signed.time)
-    if row is PUBLISH:
+    if row is PUBLISH and wish.accept:
         return _published(standing, standing.filing, wish, signed)
     return standing._replace(filing=_decided(row, standing.filing, wish, signed))
 
@@ -139,7 +139,7 @@ def _submitted(standing: Standing, wish: Transition, signed: Signed) -> Standing
 
 
 def _decided(row: Row, filing: Filing, wish: Transition, signed: Signed) -> Filing:
-    """A check, a review or an approval, yes or no."""
+    """A check, a review or an approval, yes or no; or what was approved and is not published after all."""
     step = _step(wish, signed, row.to if wish.accept else State.DRAFT)
     if row is REVIEW:
         if signed.by in filing.reviews:

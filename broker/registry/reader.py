@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from broker.registry.stored import Beat, StoredRegistry
     from schemas.jose import Jwk
 
-_NET_SECONDS = 1.0
+_NET_SECONDS = 0.5
 _MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.5, 30.0
 _PART = "agent"
 
 
 class RegistryReader:
-    """`snapshot` is the verified version in use, `epoch` the life of Redis it was read in."""
+    """`snapshot` is the verified version in use, `epoch` the life of Redis it was read in, `heard` when that told."""
 
     def __init__(self, *, redis: Redis, stored: StoredRegistry, registrar: Jwk) -> None:
         self._redis, self._stored = redis, stored
@@ -37,6 +37,7 @@ class RegistryReader:
         self._loaded: Loaded | None = None
         self.epoch = b""
         self.stood_ms = 0
+        self.heard = 0.0  # by the monotonic clock
         self._lock = asyncio.Lock()
         self._not_before = 0.0  # after what was wrong: a whole load costs seconds in a large registry
         self._bounds, self._older = Bounds(_PART), Bounds(_PART)
@@ -74,11 +75,12 @@ class RegistryReader:
             except RedisFailure as error:
                 telemetry.log.warning("redis is away", part="registry", error=type(error).__name__)
                 self._tell()
-                await asyncio.sleep(_NET_SECONDS / 2)
+                await asyncio.sleep(_NET_SECONDS)
 
     async def refresh(self) -> None:
         """Compare with what Redis holds and load where it moved; raises RedisError."""
         async with self._lock:
+            asked = time.monotonic()
             beat = await self._stored.beat()
             ours = self._loaded.snapshot.version if self._loaded else 0
             self._tell_older(beat, ours)
@@ -89,6 +91,7 @@ class RegistryReader:
             newest = self._loaded is not None and self._loaded.snapshot.version == beat.version
             if newest and beat.epoch and beat.epoch == self.epoch and beat.stood_ms is not None:
                 self.stood_ms = beat.stood_ms
+            self.heard = asked
 
     def _tell_older(self, beat: Beat, ours: int) -> None:
         wrong = None

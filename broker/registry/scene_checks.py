@@ -71,6 +71,9 @@ def _of_consent(scene: Scene) -> Iterator[Wrong]:
     if consent.mode is ConsentMode.ONLINE and not consent.level:
         message = "在线授权没有写实名等级 (ONLINE needs a level)"
         yield Wrong(("consent", "level"), message, "请写 level: 1 至 4")
+    if consent.mode is ConsentMode.CODE and consent.level:
+        message = "亮码授权不带实名等级 (CODE knows no level)"
+        yield Wrong(("consent", "level"), message, "请去掉 level")
     if consent.mode is ConsentMode.CODE and scene.service_code is None:
         message = "亮码授权没有写可核验的码 (CODE needs serviceCode)"
         yield Wrong(("serviceCode",), message, "请写 serviceCode: {sourceProvinces: [...]}")

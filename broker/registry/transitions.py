@@ -70,7 +70,7 @@ SUBMIT = Row(_A.SUBMIT, "申请提交", (None, _S.DRAFT, _S.PUBLISHED), _S.SUBMI
 CHECK = Row(_A.CHECK, "省级核验", (_S.SUBMITTED,), _S.PROVINCE_CHECKED, (_R.USING,), may_reject=True)
 REVIEW = Row(_A.REVIEW, "证照源省审核", _REVIEWABLE, _S.SOURCE_REVIEW, (_R.SOURCE,), may_reject=True)
 APPROVE = Row(_A.APPROVE, "批准", (_S.SOURCE_REVIEW,), _S.APPROVED, (_R.REGISTRAR, _R.SOURCE), may_reject=True)
-PUBLISH = Row(_A.PUBLISH, "发布", (_S.APPROVED,), _S.PUBLISHED, (_R.REGISTRAR,))
+PUBLISH = Row(_A.PUBLISH, "发布", (_S.APPROVED,), _S.PUBLISHED, (_R.REGISTRAR,), may_reject=True)
 RESUME = Row(_A.PUBLISH, "恢复", (_S.SUSPENDED,), _S.PUBLISHED, (_R.SUSPENDER,), in_force=True, name="resume")
 SUSPEND = Row(_A.SUSPEND, "暂停", (_S.PUBLISHED,), _S.SUSPENDED, _OWNERS, in_force=True, needs_reason=True)
 REVOKE = Row(_A.REVOKE, "撤销", (_S.PUBLISHED, _S.SUSPENDED), _S.REVOKED, _OWNERS, in_force=True, needs_reason=True)

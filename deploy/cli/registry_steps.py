@@ -87,6 +87,7 @@ def _add_in_force(app: typer.Typer) -> None:
     @app.command()
     def publish(  # noqa: PLR0917 - the command's options
         key: str,
+        reject: Reject = False,  # noqa: FBT002
         reason: Reason = "",
         about: About = "",
         party: As = None,
@@ -99,7 +100,7 @@ def _add_in_force(app: typer.Typer) -> None:
             key,
             lambda now: [party or (_suspender(now) if _resumes(now) else REGISTRAR)],
             lambda now: about or (str(now.version) if _resumes(now) else _draft(now)),
-            {"reason": reason},
+            {"accept": not reject, "reason": reason},
         )
         asyncio.run(_take(step, home, as_json=as_json))
 

@@ -161,7 +161,12 @@ def test_the_applicant_never_approves(applicant: str) -> None:
 
 @pytest.mark.parametrize(
     ("row", "state", "by"),
-    [(CHECK, "SUBMITTED", USING), (REVIEW, "one review", SOURCE), (APPROVE, "SOURCE_REVIEW", SOURCE)],
+    [
+        (CHECK, "SUBMITTED", USING),
+        (REVIEW, "one review", SOURCE),
+        (APPROVE, "SOURCE_REVIEW", SOURCE),
+        (PUBLISH, "APPROVED", REGISTRAR),
+    ],
 )
 def test_a_rejection_returns_to_draft_with_its_reason(row: Row, state: str, by: str) -> None:
     """Who rejects says why; the filing is a draft again, corrected and filed anew it is reviewed by all again."""
@@ -178,14 +183,13 @@ def test_a_rejection_returns_to_draft_with_its_reason(row: Row, state: str, by: 
 @pytest.mark.parametrize(
     ("row", "state", "by"),
     [
-        (PUBLISH, "APPROVED", REGISTRAR),
         (SUSPEND, "PUBLISHED", SOURCE),
         (REVOKE, "PUBLISHED", SOURCE),
         (SUBMIT, "nothing", NODE),
     ],
 )
 def test_what_decides_nothing_cannot_say_no(row: Row, state: str, by: str) -> None:
-    """Only a check, a review and an approval can be negative."""
+    """Only what is decided about a filing can be negative."""
     assert refusal(STANDINGS[state], row, by, accept=False) == "form"
 
 
@@ -345,6 +349,7 @@ _DRAFT_MOVES: Final = {
     (None, "SUBMITTED"), ("DRAFT", "SUBMITTED"), ("PUBLISHED", "SUBMITTED"), ("SUBMITTED", "PROVINCE_CHECKED"),
     ("PROVINCE_CHECKED", "SOURCE_REVIEW"), ("SOURCE_REVIEW", "SOURCE_REVIEW"), ("SOURCE_REVIEW", "APPROVED"),
     ("APPROVED", "PUBLISHED"), ("SUBMITTED", "DRAFT"), ("PROVINCE_CHECKED", "DRAFT"), ("SOURCE_REVIEW", "DRAFT"),
+    ("APPROVED", "DRAFT"),
 }  # fmt: skip
 _SCENE_MOVES: Final = {
     (None, "PUBLISHED"), ("PUBLISHED", "SUSPENDED"), ("SUSPENDED", "PUBLISHED"), ("PUBLISHED", "REVOKED"),
@@ -373,7 +378,7 @@ def _random_life(attempts: list[_Attempt]) -> None:
         if after.scene != standing.scene:
             assert (standing.scene_state(now), after.scene_state(now)) in _SCENE_MOVES
             assert after.version == standing.version + 1
-        if row is PUBLISH:
+        if row is PUBLISH and wished.accept:
             _came_the_whole_way(taken, after)
         ago = standing if row is SUBMIT else ago
         standing = after

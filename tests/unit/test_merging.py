@@ -186,6 +186,7 @@ ONE_OF: Final[dict[str, Part]] = {
     "away": AWAY,
     "revoked": EXPIRED_CARD,
     "misnamed": heard("", 3012),
+    "used_up": heard("", 3010),
 }
 
 
@@ -212,6 +213,7 @@ ONE_OF: Final[dict[str, Part]] = {
         ("misnamed empty", 3012),
         ("empty refused misnamed", 3012),
         ("away misnamed", 7001),
+        ("empty used_up", 3010),
         ("refused", 3005),
         ("refused refused", 3005),
     ],

@@ -147,6 +147,15 @@ async def test_a_consents_key_revoked_in_between(*, revoked: bool, status: int) 
     assert (told.status, told.scenario) == (status, f"{SCENE}@1")
 
 
+async def test_who_was_frozen_looks_first() -> None:
+    """An agent that has not heard of the registry for a while releases nothing before it has looked again (3001)."""
+    moving = await Moving.begun()
+    await moving.province.publish(replace(scene(), status=SceneStatus.SUSPENDED))
+    moving.province.registry.heard -= 5.0
+    (told,) = await moving.told()
+    assert (told.status, bytes(told.data)) == (3001, b"null")
+
+
 async def test_nothing_moved_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the registry stands still nothing is judged or taken twice."""
     moving = await Moving.begun(*(request(serial) for serial in range(1, 5)))
