@@ -257,10 +257,11 @@ def _wrong_consent(
 
 def _narrowed(granted: CompiledType, fields: tuple[str, ...], name: str) -> CompiledType | Refusal:
     """Only the fields that are asked for by name."""
-    wanted = frozenset(fields) - ALWAYS
-    if not wanted <= granted.granted:
-        return Refusal(statuses.FIELD_NOT_ALLOWED, "field", name)
-    return granted._replace(granted=wanted, withheld=())
+    allowed = granted.granted
+    for field in fields:
+        if field not in allowed and field not in ALWAYS:
+            return Refusal(statuses.FIELD_NOT_ALLOWED, "field", name)
+    return granted._replace(granted=frozenset(fields) - ALWAYS, withheld=())
 
 
 def file_format(data: FileByIdRequest | FileByHolderRequest) -> str:
