@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,12 +12,8 @@ from schemas.catalogue import CatalogueEntry
 from schemas.filing import Filing
 from schemas.jose import Jwk, b64
 from schemas.kinds import Kind
-from schemas.record_tree import RecordTree
 from schemas.scenes import Scene
 from schemas.suites import sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 MANIFEST_KEY = b"manifest"
@@ -137,8 +133,3 @@ decode_manifest = msgspec.json.Decoder(Manifest).decode
 def digest_of(value: bytes) -> str:
     """Base64url digest of a record's exact bytes, as `changed` holds it."""
     return b64(sha256(value))
-
-
-def root_of(records: Mapping[str, bytes]) -> str:
-    """Base64url root of the tree over the records' keys and exact bytes."""
-    return RecordTree(records).root()

@@ -23,11 +23,13 @@ from broker.bus.objects import NoObjectError, Objects, ObjectsError
 from broker.registry.reader import RegistryReader
 from broker.registry.stored import Beat, Held, StoredRegistry, Write
 from broker.registry.stored import Head as RedisHead
+from schemas.consents import Consent, Consenting, seal_holder, sign_consent
 from schemas.evidence import EvidenceBody
 from schemas.form import sm3_hex
 from schemas.items import ReplyItem, RequestItem, decode_reply, encode
 from schemas.jose import unb64
 from schemas.lot import REQUEST_TYPE, Envelope, Item, WireRecord, unframe
+from schemas.scenes import ConsentMode
 from schemas.service_codes import code_key, tagged_code
 from schemas.sharing import Head
 from schemas.suites import ED
@@ -390,6 +392,27 @@ def request(
         address=ADDRESS,
         hops={"received": 1},
     )
+
+
+def consent_token(serial: int, keys: KeyFile, *, now: int, **changes: object) -> str:
+    """A consent that 31 issued (signed by `keys`) for the application of these tests, sealed to the province."""
+    claims = Consent(
+        id=f"{serial:032x}",
+        iss="31",
+        mode=ConsentMode.ONLINE,
+        scene=SCENE,
+        node=NODE,
+        application=APPLICATION,
+        org=ORG,
+        types=(CARD,),
+        holder={},
+        iat=now - 1_000,
+        exp=now + 600_000,
+    )
+    whose = Consenting(code=CITIZEN_ID, type_code="111")
+    sealing = Sealer().next(PROVINCE, KEYS[PROVINCE].sealing.public)
+    holder = {PROVINCE: seal_holder(whose, sealing, issuer="31", consent=claims.id)}
+    return sign_consent(replace(claims, holder=holder, **changes), KeySigner(keys.signing))
 
 
 class GatedIssuer(MemoryIssuer):

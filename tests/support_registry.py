@@ -14,7 +14,8 @@ from schemas.consents import Consent
 from schemas.identifiers import make_certificate_id
 from schemas.jose import b64
 from schemas.kinds import Kind
-from schemas.registry import Application, Manifest, Party, PartyKey, Record, Withdrawal, digest_of, root_of
+from schemas.record_tree import RecordTree
+from schemas.registry import Application, Manifest, Party, PartyKey, Record, Withdrawal, digest_of
 from schemas.scenes import (
     Basis,
     ConsentMode,
@@ -186,7 +187,7 @@ def manifest_of(records: Mapping[str, bytes]) -> Manifest:
         version=1,
         previous=0,
         count=len(records),
-        root=root_of(records),
+        root=RecordTree(records).root(),
         changed={key: digest_of(value) for key, value in records.items()},
         issued_at=LONG_AGO,
         expires_at=FAR_AHEAD,

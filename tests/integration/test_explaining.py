@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,14 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 from broker.bus.clock import now_ms
-from broker.bus.keys import KeySigner, Sealer
 from deploy import details, history
 from deploy.details import Details, Progress
 from deploy.explaining import Explained, Place, explain_many
 from deploy.history import in_force
 from deploy.planning import changes, planned
 from deploy.shadow import shadow
-from schemas.consents import Consent, Consenting, seal_holder, sign_consent
 from schemas.filing import Wanted
 from schemas.items import RequestItem, encode
 from schemas.kinds import Kind
@@ -28,14 +27,11 @@ from schemas.scenes import ConsentMode, ConsentRule, HolderKind, Limits, Scene, 
 from schemas.service_codes import parse_service_code
 from schemas.topics import LANE_PARTITIONS
 from tests.recorded import Remembering, lines, recorded, sealed
-from tests.support import KEYS, by_holder, by_id, request, service_code, until
+from tests.support import KEYS, by_holder, by_id, consent_token, request, service_code, until
 from tests.support_registry import (
-    APPLICATION,
     CARD,
     CITIZEN_ID,
     LICENCE,
-    NODE,
-    ORG,
     OTHER_ORG,
     PROVINCE,
     SCENE,
@@ -58,7 +54,6 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaProducer
 
-    from broker.bus.keys import KeyFile
     from schemas.evidence import Detail
     from tests.integration.parts import Parts
     from tests.support_registry import Body
@@ -66,7 +61,6 @@ if TYPE_CHECKING:
 OF_CONSENT, OF_FEW = "YRD-310000-2026-00002", "YRD-310000-2026-00003"
 JUDGEMENTS, A_LOT = 1_000, 25
 LATER_ISSUER = new_party_keys("31")  # the keys that 31 has from some version on
-SEALER = Sealer()
 
 
 def by_consent(**changes: object) -> Scene:
@@ -78,25 +72,7 @@ def of_few() -> Scene:
     return replace(scene(), scene_code=OF_FEW, limits=Limits(per_day=20, max_records=10))
 
 
-def token(serial: int, keys: KeyFile, *, now: int, **changes: object) -> str:
-    """A consent that 31 issued, sealed to the province."""
-    claims = Consent(
-        id=f"{serial:032x}",
-        iss="31",
-        mode=ConsentMode.ONLINE,
-        scene=OF_CONSENT,
-        node=NODE,
-        application=APPLICATION,
-        org=ORG,
-        types=(CARD,),
-        holder={},
-        iat=now - 1_000,
-        exp=now + 600_000,
-    )
-    sealing = SEALER.next(PROVINCE, KEYS[PROVINCE].sealing.public)
-    whose = Consenting(code=CITIZEN_ID, type_code="111")
-    holder = {PROVINCE: seal_holder(whose, sealing, issuer="31", consent=claims.id)}
-    return sign_consent(replace(claims, holder=holder, **changes), KeySigner(keys.signing))
+token = partial(consent_token, scene=OF_CONSENT)
 
 
 # What is published before each tenth of the requests.

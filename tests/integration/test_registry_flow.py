@@ -24,7 +24,8 @@ from broker.registry.transitions import REGISTRAR, Standing
 from broker.registry.walk import new_intake, walk
 from deploy.local.publish import played_draft
 from schemas.filing import UNCHANGED
-from schemas.registry import MANIFEST_KEY, Distrust, Manifest, decode_record, digest_of, root_of
+from schemas.record_tree import RecordTree
+from schemas.registry import MANIFEST_KEY, Distrust, Manifest, decode_record, digest_of
 from schemas.scenes import Scene
 from schemas.topics import INTAKE, REGISTRY
 from tests.contract.agents import until
@@ -243,7 +244,7 @@ async def test_strangers_on_the_topic_change_nothing(way: Way) -> None:
         good,
         version=good.version + 1,
         previous=good.version,
-        root=root_of(way.follower.trusted.records | {key: evil}),
+        root=RecordTree(way.follower.trusted.records | {key: evil}).root(),
         changed={key: digest_of(evil)},
     )
     for name, value in (

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from broker.registry.snapshot import Snapshot
 from broker.registry.trust import TrustedRecords
 from schemas.record_tree import BUCKETS, RecordTree, bucket_of
-from schemas.registry import root_of
 from tests.support_registry import (
     CARD,
     LICENCE,
@@ -45,7 +44,7 @@ def test_the_order_does_not_matter() -> None:
         one.put(key, RECORDS[key])
     one.put("scene/more", b"x")
     one.drop("scene/more")
-    assert (one.root(), one.count) == (root_of(RECORDS), len(RECORDS))
+    assert (one.root(), one.count) == (RecordTree(RECORDS).root(), len(RECORDS))
     assert sorted(one.keys()) == sorted(RECORDS)
 
 
@@ -60,15 +59,15 @@ def test_every_change_changes_the_root(key: str) -> None:
         RECORDS | {beside(key): RECORDS[key]},
         {},
     ]
-    assert len({root_of(RECORDS), *(root_of(one) for one in changed)}) == len(changed) + 1
+    assert len({RecordTree(RECORDS).root(), *(RecordTree(one).root() for one in changed)}) == len(changed) + 1
 
 
 def test_keys_are_bound_to_their_values() -> None:
     """Two records of one bucket that change places make another root, and so do two that share their bytes."""
     key = "scene/a"
     other = beside(key)
-    assert root_of({key: b"1", other: b"2"}) != root_of({key: b"2", other: b"1"})
-    assert root_of({"ab": b"c"}) != root_of({"a": b"bc"})
+    assert RecordTree({key: b"1", other: b"2"}).root() != RecordTree({key: b"2", other: b"1"}).root()
+    assert RecordTree({"ab": b"c"}).root() != RecordTree({"a": b"bc"}).root()
 
 
 def test_undo() -> None:
@@ -157,7 +156,7 @@ def test_by_changes_or_at_once(changes: list[Changes]) -> None:
         snapshot = trusted.take(signed(manifest, REGISTRAR))
         assert snapshot is not None
         assert trusted.records == records
-        assert (trusted.tree.root(), trusted.tree.count) == (root_of(records), len(records))
+        assert (trusted.tree.root(), trusted.tree.count) == (RecordTree(records).root(), len(records))
         assert contents(snapshot) == contents(Snapshot(manifest, records))
 
 

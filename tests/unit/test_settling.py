@@ -10,17 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from broker.bus.clock import now_ms
-from broker.bus.keys import KeySigner, Sealer
-from schemas.consents import Consent, Consenting, seal_holder, sign_consent
 from schemas.scenes import ConsentMode, ConsentRule, Limits, SceneStatus
 from schemas.topics import evidence_topic
-from tests.support import KEYS, Province, file_of, opened_detail, request, until
+from tests.support import KEYS, Province, consent_token, file_of, opened_detail, request, until
 from tests.support_registry import (
-    APPLICATION,
-    CARD,
     CITIZEN_ID,
-    NODE,
-    ORG,
     PROVINCE,
     SCENE,
     granted,
@@ -110,34 +104,15 @@ async def test_a_registry_that_grew_stale_in_between() -> None:
     assert details(moving.province)[0]["condition"] == "registry"
 
 
-def consented() -> str:
-    """A consent that Shanghai issued to the source of these tests."""
-    now, made = now_ms(), "0123456789abcdef" * 2
-    whose = Consenting(code=CITIZEN_ID, type_code="111")
-    holder = seal_holder(whose, Sealer().next(PROVINCE, KEYS[PROVINCE].sealing.public), issuer="31", consent=made)
-    claims = Consent(
-        id=made,
-        iss="31",
-        mode=ConsentMode.ONLINE,
-        scene=SCENE,
-        node=NODE,
-        application=APPLICATION,
-        org=ORG,
-        types=(CARD,),
-        holder={PROVINCE: holder},
-        iat=now,
-        exp=now + 60_000,
-    )
-    return sign_consent(claims, KeySigner(KEYS["31"].signing))
-
-
 @pytest.mark.parametrize(("revoked", "status"), [(False, 0), (True, 3008)])
 async def test_a_consents_key_revoked_in_between(*, revoked: bool, status: int) -> None:
     """A grant whose consent was signed by a key that is revoked before it is recorded releases nothing (3008)."""
     store = GatedStore(STORED)
     online = replace(scene(), consent=ConsentRule(mode=ConsentMode.ONLINE))
     province = await Province(store, parties=[online]).ready()
-    work = asyncio.create_task(province.work(province.lot([request(1, auth_code=consented())])))
+    work = asyncio.create_task(
+        province.work(province.lot([request(1, auth_code=consent_token(1, KEYS["31"], now=now_ms()))]))
+    )
     moving = Moving(province, store, work)
     await until(lambda: bool(store.asked) or work.done())
     issuer = party(KEYS["31"])
